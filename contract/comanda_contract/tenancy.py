@@ -1,0 +1,59 @@
+"""Operator → pod: which tenants a group serves, with which settings and credentials, as mounted files.
+
+    <tenants dir>/<any name>.json       TenantShard: settings, flow and menu; no secret
+    <credentials dir>/<any name>.json   CredentialShard: access tokens by number
+
+A pod reads every file of both folders, re-reads what changed, and reports what it has loaded. Shards keep each
+object below Kubernetes' size limit; a group with one tenant has one shard.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+
+class TenantSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a pod must know of a tenant, credentials aside."""
+
+    tenant: str
+    """`namespace/name` of the WhatsAppTenant; the key of all its data."""
+    phone_number_id: str
+    waba_id: str
+    display_name: str
+    app: str
+    plan: Literal["standard", "enterprise"] = "standard"
+    locale: str = "es"
+    timezone: str = "UTC"
+    currency: str = "USD"
+    graph_version: str = "v26.0"
+    suspended: bool = False
+    outbound_per_second: int = 80
+    flow: dict[str, Any] | None = None
+    """The flow document; None for the standard flow."""
+    restaurant: dict[str, Any] = msgspec.field(default_factory=dict)
+    """Menu, opening hours, zones and texts: the document that the flow room reads as a `Restaurant`."""
+    generation: int = 1
+
+
+class TenantShard(msgspec.Struct, frozen=True, kw_only=True):
+    """One mounted file of settings."""
+
+    tenants: tuple[TenantSettings, ...] = ()
+
+
+class CredentialShard(msgspec.Struct, frozen=True, kw_only=True):
+    """One mounted file of credentials: access token by phone number id."""
+
+    access_tokens: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+def decode_tenants(content: bytes) -> TenantShard:
+    """Read one settings file. Raises `msgspec.DecodeError`."""
+    return msgspec.json.decode(content, type=TenantShard)
+
+
+def decode_credentials(content: bytes) -> CredentialShard:
+    """Read one credentials file. Raises `msgspec.DecodeError`."""
+    return msgspec.json.decode(content, type=CredentialShard)
