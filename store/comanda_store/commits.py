@@ -1,0 +1,112 @@
+"""Group commit: whatever waits shares one transaction, and every answer leaves after it is on disk.
+
+There is no timer. While one commit is being synced, further operations gather; when it returns they go together. At
+rest an operation is alone and pays one sync; under load a sync carries up to `MAX_GROUP` of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from comanda_contract.errors import ComandaError
+from comanda_store.errors import StorageError
+
+T = TypeVar("T")
+Operation = Callable[[Connection], Any]
+_Waiting = tuple[Operation, "asyncio.Future[Any]"]
+_Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
+
+MAX_GROUP = 256
+"""Operations in one transaction at most: bounds how long the first of them waits."""
+
+
+class GroupCommitter:
+    """Runs operations on one connection in one thread, many to a transaction, each in a savepoint of its own.
+
+    An operation that raises takes back its own changes alone. When the commit fails, all of them fail.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._loop = asyncio.get_running_loop()
+        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
+        self._thread.start()
+
+    async def run(self, operation: Callable[[Connection], T]) -> T:
+        """Run an operation and return its result once it is durable. Raises `StorageError` when it could not be."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._waiting.put((operation, future))
+        # The commit happens whether or not the caller still waits, so a cancelled caller must not cancel the future.
+        return await asyncio.shield(future)
+
+    async def close(self) -> None:
+        """Finish what waits, then stop."""
+        self._waiting.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            group: list[_Waiting] = []
+            first = self._waiting.get()
+            while first is not None and len(group) < MAX_GROUP:
+                group.append(first)
+                if self._waiting.empty():
+                    break
+                first = self._waiting.get()
+            closing = first is None
+            if group:
+                outcomes = self._commit(group)
+                self._loop.call_soon_threadsafe(_resolve, outcomes)
+
+    def _commit(self, group: list[_Waiting]) -> list[_Outcome]:
+        outcomes: list[_Outcome] = []
+        try:
+            with self._engine.begin() as connection:
+                outcomes = [self._attempt(connection, *waiting) for waiting in group]
+        except (SQLAlchemyError, OSError) as error:
+            failure = _storage_error(error)
+            return [(future, None, failure) for _, future in group]
+        return outcomes
+
+    @staticmethod
+    def _attempt(connection: Connection, operation: Operation, future: asyncio.Future[Any]) -> _Outcome:
+        try:
+            with connection.begin_nested():
+                return future, operation(connection), None
+        except ComandaError as error:
+            return future, None, error
+        except SQLAlchemyError as error:
+            if isinstance(error, DBAPIError) and error.connection_invalidated:
+                raise
+            return future, None, _storage_error(error)
+        except Exception as error:  # noqa: BLE001 - a fault in one operation belongs to its caller, not to its neighbours
+            return future, None, error
+
+
+def _storage_error(error: BaseException) -> StorageError:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    # The driver's own words alone: SQLAlchemy's text holds the statement's parameters, and those hold customers' data.
+    failure = StorageError(
+        f"The database did not take it ({type(cause).__name__}: {cause}).", hint="See docs/operations."
+    )
+    failure.__cause__ = None
+    return failure
+
+
+def _resolve(outcomes: list[_Outcome]) -> None:
+    for future, result, error in outcomes:
+        if future.done():
+            continue
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)

@@ -1,0 +1,250 @@
+"""The tables. Times are unix milliseconds; every row of a tenant carries its `tenant` (`namespace/name`).
+
+What customers and bots said are the inbox and the outbox themselves: there is no third copy of a message.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+# SQLite gives an INTEGER PRIMARY KEY its number; PostgreSQL wants 64 bits for the same.
+_SERIAL = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _serial() -> Column[int]:
+    return Column(_SERIAL, primary_key=True, autoincrement=True)
+
+
+class TenantRow(SQLModel, table=True):
+    """A restaurant as the pods know it; credentials stay in Secrets."""
+
+    __tablename__: ClassVar[str] = "tenants"
+
+    tenant: str = Field(primary_key=True, max_length=320)
+    phone_number_id: str = Field(max_length=32, index=True)
+    waba_id: str = Field(max_length=32)
+    display_name: str = Field(max_length=128)
+    plan: str = Field(max_length=16)
+    flow_version: str = Field(max_length=32)
+    menu_version: str = Field(max_length=32)
+    updated_at: int = Field(sa_type=BigInteger)
+
+
+class FlowVersionRow(SQLModel, table=True):
+    """A flow as it once was published; conversations that began with it end with it."""
+
+    __tablename__: ClassVar[str] = "flow_versions"
+
+    tenant: str = Field(primary_key=True, max_length=320)
+    version: str = Field(primary_key=True, max_length=32)
+    document: str = Field(sa_type=Text)
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class MenuVersionRow(SQLModel, table=True):
+    """A restaurant's menu, hours and zones as they once were: what an order was priced with."""
+
+    __tablename__: ClassVar[str] = "menu_versions"
+
+    tenant: str = Field(primary_key=True, max_length=320)
+    version: str = Field(primary_key=True, max_length=32)
+    document: str = Field(sa_type=Text)
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class CustomerRow(SQLModel, table=True):
+    """A person who wrote to a restaurant; known by aliases, never by phone number alone."""
+
+    __tablename__: ClassVar[str] = "customers"
+
+    id: int | None = Field(default=None, sa_column=_serial())
+    tenant: str = Field(max_length=320, index=True)
+    name: str = Field(default="", sa_type=Text)
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class CustomerAliasRow(SQLModel, table=True):
+    """One way by which a customer is known: `phone` (digits) or `user_id` (business-scoped)."""
+
+    __tablename__: ClassVar[str] = "customer_aliases"
+
+    tenant: str = Field(primary_key=True, max_length=320)
+    kind: str = Field(primary_key=True, max_length=8)
+    value: str = Field(primary_key=True, max_length=160)
+    customer_id: int = Field(sa_column=Column(_SERIAL, ForeignKey("customers.id"), nullable=False, index=True))
+
+
+class ConversationRow(SQLModel, table=True):
+    """The state of one customer's conversation; `version` fences a pod that lost it."""
+
+    __tablename__: ClassVar[str] = "conversations"
+
+    customer_id: int = Field(sa_column=Column(_SERIAL, ForeignKey("customers.id"), primary_key=True))
+    tenant: str = Field(max_length=320, index=True)
+    phone_number_id: str = Field(max_length=32)
+    state: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    flow_version: str = Field(default="", max_length=32)
+    version: int = Field(default=0)
+    handover: bool = Field(default=False)
+    last_inbound_at: int = Field(default=0, sa_type=BigInteger)
+
+
+class InboxRow(SQLModel, table=True):
+    """A customer's message: `pending` → `done`, or `silent` (no turn by rule), or `parked` (its handler failed)."""
+
+    __tablename__: ClassVar[str] = "inbox"
+    __table_args__ = (
+        UniqueConstraint("phone_number_id", "wamid"),
+        Index("inbox_pending", "customer_id", "sent_at", "id", sqlite_where=Column("state") == "pending"),
+        Index("inbox_owner", "owner", sqlite_where=Column("state") == "pending"),
+    )
+
+    id: int | None = Field(default=None, sa_column=_serial())
+    tenant: str = Field(max_length=320)
+    phone_number_id: str = Field(max_length=32)
+    wamid: str = Field(max_length=256)
+    customer_id: int = Field(sa_column=Column(_SERIAL, ForeignKey("customers.id"), nullable=False))
+    type: str = Field(max_length=32)
+    payload: str = Field(sa_type=Text)
+    contact: str = Field(default="", sa_type=Text)
+    sent_at: int = Field(sa_type=BigInteger)
+    received_at: int = Field(sa_type=BigInteger)
+    state: str = Field(sa_column=Column(String(8), nullable=False))
+    owner: str = Field(max_length=64)
+    attempts: int = Field(default=0)
+    done_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class StatusRow(SQLModel, table=True):
+    """A status of a sent message, kept so that the same one is never counted twice."""
+
+    __tablename__: ClassVar[str] = "statuses"
+
+    phone_number_id: str = Field(primary_key=True, max_length=32)
+    wamid: str = Field(primary_key=True, max_length=256)
+    status: str = Field(primary_key=True, max_length=16)
+    tenant: str = Field(max_length=320)
+    payload: str = Field(sa_type=Text)
+    received_at: int = Field(sa_type=BigInteger)
+
+
+class AccountEventRow(SQLModel, table=True):
+    """A change that is no message and no status, kept whole."""
+
+    __tablename__: ClassVar[str] = "account_events"
+
+    phone_number_id: str = Field(primary_key=True, max_length=32)
+    key: str = Field(primary_key=True, max_length=160)
+    tenant: str = Field(max_length=320)
+    field: str = Field(max_length=64)
+    payload: str = Field(sa_type=Text)
+    received_at: int = Field(sa_type=BigInteger)
+
+
+class OutboxRow(SQLModel, table=True):
+    """A message to a customer: `queued` → `sending` → `sent` → `delivered` → `read`, or `failed`, or `unknown`."""
+
+    __tablename__: ClassVar[str] = "outbox"
+    __table_args__ = (
+        UniqueConstraint("inbox_id", "position"),
+        Index("outbox_wamid", "phone_number_id", "wamid"),
+        Index("outbox_open", "owner", sqlite_where=Column("state").in_(["queued", "sending", "unknown"])),
+    )
+
+    id: int | None = Field(default=None, sa_column=_serial())
+    tenant: str = Field(max_length=320)
+    phone_number_id: str = Field(max_length=32)
+    customer_id: int = Field(sa_column=Column(_SERIAL, ForeignKey("customers.id"), nullable=False))
+    inbox_id: int = Field(sa_column=Column(_SERIAL, ForeignKey("inbox.id"), nullable=False))
+    position: int
+    payload: str = Field(sa_type=Text)
+    state: str = Field(sa_column=Column(String(10), nullable=False))
+    owner: str = Field(max_length=64)
+    attempts: int = Field(default=0)
+    ambiguous: int = Field(default=0)
+    wamid: str | None = Field(default=None, max_length=256)
+    error_code: int | None = Field(default=None)
+    created_at: int = Field(sa_type=BigInteger)
+    updated_at: int = Field(sa_type=BigInteger)
+
+
+class OrderRow(SQLModel, table=True):
+    """An order: one for each confirming message, whatever is repeated. Amounts are minor units of the currency."""
+
+    __tablename__: ClassVar[str] = "orders"
+    __table_args__ = (UniqueConstraint("inbox_id"),)
+
+    id: int | None = Field(default=None, sa_column=_serial())
+    tenant: str = Field(max_length=320, index=True)
+    code: str = Field(max_length=16)
+    inbox_id: int = Field(sa_column=Column(_SERIAL, ForeignKey("inbox.id"), nullable=False))
+    customer_id: int = Field(sa_column=Column(_SERIAL, ForeignKey("customers.id"), nullable=False))
+    customer_name: str = Field(default="", sa_type=Text)
+    fulfilment: str = Field(max_length=16)
+    address: str = Field(default="", sa_type=Text)
+    latitude: float | None = None
+    longitude: float | None = None
+    notes: str = Field(default="", sa_type=Text)
+    currency: str = Field(max_length=3)
+    subtotal: int = Field(sa_type=BigInteger)
+    delivery_fee: int = Field(sa_type=BigInteger)
+    total: int = Field(sa_type=BigInteger)
+    menu_version: str = Field(max_length=32)
+    status: str = Field(default="placed", max_length=16)
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class OrderLineRow(SQLModel, table=True):
+    """A line of an order, with the name and price of that moment."""
+
+    __tablename__: ClassVar[str] = "order_lines"
+
+    order_id: int = Field(sa_column=Column(_SERIAL, ForeignKey("orders.id"), primary_key=True))
+    position: int = Field(primary_key=True)
+    tenant: str = Field(max_length=320)
+    sku: str = Field(max_length=64)
+    name: str = Field(sa_type=Text)
+    options: str = Field(default="", sa_type=Text)
+    quantity: int
+    unit_price: int = Field(sa_type=BigInteger)
+    total: int = Field(sa_type=BigInteger)
+
+
+class CostRow(SQLModel, table=True):
+    """What Meta says a sent message is billed as: from the one `pricing` object among its statuses."""
+
+    __tablename__: ClassVar[str] = "costs"
+
+    phone_number_id: str = Field(primary_key=True, max_length=32)
+    wamid: str = Field(primary_key=True, max_length=256)
+    tenant: str = Field(max_length=320, index=True)
+    category: str = Field(max_length=40)
+    type: str = Field(max_length=40)
+    pricing_model: str = Field(max_length=8)
+    at: int = Field(sa_type=BigInteger)
+
+
+class AuditRow(SQLModel, table=True):
+    """What changed, by whom: append-only."""
+
+    __tablename__: ClassVar[str] = "audit"
+
+    id: int | None = Field(default=None, sa_column=_serial())
+    tenant: str = Field(max_length=320, index=True)
+    at: int = Field(sa_type=BigInteger)
+    actor: str = Field(max_length=64)
+    action: str = Field(max_length=64)
+    detail: str = Field(default="", sa_type=Text)
+
+
+class WorkerRow(SQLModel, table=True):
+    """A pod's process that works on this database: alive while its heartbeat is young by the database's clock."""
+
+    __tablename__: ClassVar[str] = "workers"
+
+    incarnation: str = Field(primary_key=True, max_length=64)
+    pod: str = Field(max_length=64)
+    seen_at: int = Field(sa_type=BigInteger)
