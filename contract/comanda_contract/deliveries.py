@@ -64,7 +64,7 @@ class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 STORED = Answer(outcome="stored")
 DUPLICATE = Answer(outcome="duplicate")
-UNKNOWN_TENANT = Answer(outcome="refused", reason="unknown_tenant")
+UNKNOWN_TENANT = Answer(outcome="refused", reason="unknown_tenant", retry=True)
 DRAINING = Answer(outcome="refused", reason="draining", retry=True)
 OVERLOADED = Answer(outcome="refused", reason="overloaded", retry=True)
 STORAGE = Answer(outcome="refused", reason="storage", retry=True)

@@ -55,3 +55,13 @@ class ItemKeys(msgspec.Struct, frozen=True):
 decode_envelope = msgspec.json.Decoder(Envelope, strict=False).decode
 decode_value = msgspec.json.Decoder(Value, strict=False).decode
 decode_item_keys = msgspec.json.Decoder(ItemKeys, strict=False).decode
+
+
+class ContactKeys(msgspec.Struct, frozen=True):
+    """The fields of a contact by which a message finds it."""
+
+    wa_id: str = ""
+    user_id: str = ""
+
+
+decode_contact_keys = msgspec.json.Decoder(ContactKeys, strict=False).decode

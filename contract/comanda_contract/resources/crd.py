@@ -114,7 +114,7 @@ def _structural(node: dict[str, Any], defs: dict[str, Any], rules: dict[str, lis
         if rules.get(name):
             inner["x-kubernetes-validations"] = rules[name]
         # What the field says of itself is closer to the reader than what the type says.
-        return inner | {key: _set_values(node[key]) for key in ("description", "default") if key in node}
+        return inner | {key: _set_values(node[key]) for key in ("description", "default") if node.get(key) is not None}
     result = {key: _set_values(node[key]) for key in _KEPT if node.get(key) is not None}
     if "const" in node:
         result |= {"type": "string", "enum": [node["const"]]}

@@ -1,0 +1,1 @@
+"""The bot pod: delivery → inbox → turn → handler → outbox → Graph API, for all tenants of one group."""

@@ -1,0 +1,51 @@
+"""The pod's HTTP surface: deliveries, health, readiness, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from comanda_botpod.deliveries import DeliveriesEndpoint
+from comanda_botpod.pod import Pod, running_pod
+from comanda_botpod.settings import BotPodSettings
+from comanda_contract.names import DELIVERIES_PATH, HEALTH_PATH, READY_PATH
+
+
+def create_app(settings: BotPodSettings) -> FastAPI:
+    """Return the ASGI app of one pod; starting it opens the database, stopping it drains."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running_pod(settings) as pod:
+            app.state.pod = pod
+            endpoint = DeliveriesEndpoint(pod.inbox, settings.group_key.get_secret_value())
+            # A plain route: FastAPI's own request handling costs more than storing the delivery.
+            app.router.routes.insert(0, Route(DELIVERIES_PATH, endpoint.__call__, methods=["POST"]))
+            yield
+
+    app = FastAPI(title="Comanda bot pod", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get(HEALTH_PATH)
+    async def healthz() -> Response:
+        """Answer while the event loop turns; the database does not matter here."""
+        return Response("ok", media_type="text/plain")
+
+    @app.get(READY_PATH)
+    async def readyz(request: Request) -> Response:
+        """Tell whether deliveries are welcome, and the digest of the tenants' files that are loaded."""
+        pod: Pod = request.app.state.pod
+        body = {"ready": pod.ready, "loaded": pod.tenants.loaded, "problems": pod.tenants.problems}
+        return JSONResponse(body, status_code=200 if pod.ready else 503)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Prometheus' text format."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return app

@@ -1,0 +1,91 @@
+"""The flow handler: the tenant's flow as data, run by the pure engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from comanda_botpod.tenants import Bot, Tenant
+from comanda_contract.cloud.messages_in import Contact, parse_contact, parse_message
+from comanda_contract.cloud.messages_out import Recipient, render
+from comanda_flow import Flow, OrderDraft, advance, decode_state, encode_state, load_flow
+from comanda_store import Claim, NewOrder, NewOrderLine, Store, TurnResult
+
+_NOBODY = Contact()
+
+
+class FlowHandler:
+    """Runs a tenant's flow. A conversation that began with one version of it ends with that version."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def handle(self, tenant: Tenant, claim: Claim) -> TurnResult:
+        """Advance the conversation by one message."""
+        bot = tenant.bot
+        if bot is None:
+            message = f"Tenant {tenant.name} has no usable flow."
+            raise LookupError(message)
+        flow, version = await self._pinned(tenant, bot, claim)
+        turn = advance(
+            flow,
+            bot.restaurant,
+            decode_state(claim.state) if claim.state else None,
+            parse_message(claim.payload.encode()),
+            parse_contact(claim.contact.encode()) if claim.contact else _NOBODY,
+            self._clock().astimezone(_zone(tenant.settings.timezone)),
+        )
+        recipient = Recipient(phone=claim.phone, user_id=claim.user_id)
+        # Staff has the conversation: what the customer writes is kept, and nobody talks over them.
+        replies = () if claim.handover else turn.replies
+        return TurnResult(
+            state=encode_state(turn.state),
+            flow_version="" if turn.order is not None else version,
+            handover=claim.handover or turn.handover,
+            messages=tuple(msgspec.json.encode(render(reply, recipient)).decode() for reply in replies),
+            order=_new_order(turn.order, bot) if turn.order is not None and not claim.handover else None,
+        )
+
+    async def _pinned(self, tenant: Tenant, bot: Bot, claim: Claim) -> tuple[Flow, str]:
+        if claim.flow_version in {"", bot.flow_version}:
+            return bot.flow, bot.flow_version
+        document = await self._store.flow_document(tenant.name, claim.flow_version)
+        if document is None:
+            return bot.flow, bot.flow_version
+        return _parsed(document), claim.flow_version
+
+
+def _new_order(draft: OrderDraft, bot: Bot) -> NewOrder:
+    return NewOrder(
+        code=draft.code,
+        customer_name=draft.customer_name,
+        fulfilment=draft.fulfilment,
+        address=draft.address,
+        latitude=draft.latitude,
+        longitude=draft.longitude,
+        notes=draft.notes,
+        currency=draft.currency,
+        subtotal=draft.subtotal_minor,
+        delivery_fee=draft.delivery_fee_minor,
+        total=draft.total_minor,
+        menu_version=bot.menu_version,
+        lines=tuple(
+            NewOrderLine(line.sku, line.name, line.options, line.quantity, line.unit_price_minor, line.total_minor)
+            for line in draft.lines
+        ),
+    )
+
+
+@lru_cache(maxsize=256)
+def _parsed(document: str) -> Flow:
+    return load_flow(msgspec.json.decode(document))
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)

@@ -1,0 +1,136 @@
+"""The pod as a whole: what it is made of, what it does in the background, how it starts and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+
+import aiohttp
+import structlog
+
+from comanda_botpod.handlers.flow import FlowHandler
+from comanda_botpod.inbox import Inbox
+from comanda_botpod.metrics import TENANTS
+from comanda_botpod.outbox import Outbox
+from comanda_botpod.sender import Sender
+from comanda_botpod.settings import BotPodSettings
+from comanda_botpod.tenants import Tenant, Tenants
+from comanda_botpod.turn import Turns
+from comanda_contract.errors import ComandaError
+from comanda_store import PublishedTenant, Store
+
+_log = structlog.get_logger()
+
+HEARTBEAT_SECONDS = 1.0
+Work = Callable[[], Coroutine[None, None, None]]
+
+
+class Pod:
+    """One running bot pod."""
+
+    def __init__(
+        self, settings: BotPodSettings, store: Store, session: aiohttp.ClientSession, tenants: Tenants
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self.tenants = tenants
+        sender = Sender(
+            session,
+            str(settings.graph_url),
+            at_once=settings.sends_at_once,
+            timeout_seconds=settings.send_timeout_seconds,
+        )
+        self._outbox = Outbox(store, sender, tenants)
+        self._turns = Turns(store, tenants, FlowHandler(store), self._outbox, settings.turns_at_once)
+        self.inbox = Inbox(store, tenants, self._turns.wake)
+        self.healthy = True
+
+    @property
+    def ready(self) -> bool:
+        """Whether deliveries are welcome."""
+        return self.healthy and not self.inbox.draining
+
+    async def refresh_tenants(self) -> None:
+        """Read changed files, publish new versions, let waiting conversations go on."""
+        changed = self.tenants.refresh()
+        for tenant in changed:
+            await self._publish(tenant)
+            if tenant.bot is not None:
+                self._turns.wake_number(tenant.number)
+        TENANTS.set(len(list(self.tenants.all())))
+
+    async def take_over(self) -> None:
+        """Show that this pod lives, and take what dead ones left."""
+        await self._store.heartbeat()
+        left = await self._store.take_over()
+        for waiting in left.conversations:
+            self._turns.wake(waiting.customer_id, waiting.phone_number_id)
+        self._outbox.enqueue(left.sends)
+
+    async def drain(self) -> None:
+        """Refuse new deliveries, finish turns, then sends; what does not end in time stays in the database."""
+        self.inbox.draining = True
+        try:
+            async with asyncio.timeout(self._settings.drain_seconds):
+                await self._turns.drain()
+                await self._outbox.drain()
+        except TimeoutError:
+            _log.warning("drain_incomplete", seconds=self._settings.drain_seconds)
+
+    async def _publish(self, tenant: Tenant) -> None:
+        if tenant.bot is None:
+            return
+        record = PublishedTenant(
+            tenant=tenant.name,
+            phone_number_id=tenant.number,
+            waba_id=tenant.settings.waba_id,
+            display_name=tenant.settings.display_name,
+            plan=tenant.settings.plan,
+            flow_version=tenant.bot.flow_version,
+            flow=tenant.bot.flow_document,
+            menu_version=tenant.bot.menu_version,
+            menu=tenant.bot.menu_document,
+        )
+        await self._store.publish(record, actor="configuration")
+
+
+@asynccontextmanager
+async def running_pod(settings: BotPodSettings) -> AsyncIterator[Pod]:
+    """Start a pod and, at the end, drain it. Raises `ComandaError` when the database cannot be used."""
+    incarnation = f"{settings.pod}:{uuid.uuid4().hex[:12]}"
+    store = await Store.open(settings.database_url, pod=settings.pod, incarnation=incarnation)
+    connector = aiohttp.TCPConnector(limit=settings.sends_at_once, keepalive_timeout=60)
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        key = bytes.fromhex(settings.group_key.get_secret_value())
+        tenants = Tenants(settings.tenants_dir, settings.credentials_dir, key)
+        pod = Pod(settings, store, session, tenants)
+        await pod.refresh_tenants()
+        await pod.take_over()
+        background = [
+            asyncio.create_task(_every(HEARTBEAT_SECONDS, pod, pod.take_over), name="take-over"),
+            asyncio.create_task(_every(settings.reload_seconds, pod, pod.refresh_tenants), name="refresh-tenants"),
+        ]
+        _log.info("pod_started", pod=settings.pod, tenants=len(list(tenants.all())))
+        try:
+            yield pod
+        finally:
+            await pod.drain()
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            await store.close()
+            _log.info("pod_stopped", pod=settings.pod)
+
+
+async def _every(seconds: float, pod: Pod, work: Work) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await work()
+            pod.healthy = True
+        except (ComandaError, OSError) as error:
+            # A database or folder that is away for a moment must not end the loop; readiness tells the router.
+            pod.healthy = False
+            _log.error("background_work_failed", work=work.__name__, error=str(error))

@@ -1,0 +1,1 @@
+"""The `comanda` command: local mode, validation, orders, tenants, doctor and the demo."""

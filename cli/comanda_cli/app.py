@@ -1,0 +1,188 @@
+"""The `comanda` command. Each command here reads its options, calls one function, and prints what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import aiohttp
+import typer
+from rich.console import Console
+
+from comanda_cli import doctor as doctor_room
+from comanda_cli import orders as orders_room
+from comanda_cli import tenants as tenants_room
+from comanda_cli.demo import run_demo
+from comanda_cli.folder import Folder
+from comanda_cli.local.cluster import LocalCluster, LocalOptions
+from comanda_cli.local.events import Events
+from comanda_cli.output import Output, print_error, print_json, print_rows
+from comanda_contract.errors import ComandaError
+from comanda_operator.plan import plan
+
+app = typer.Typer(
+    name="comanda",
+    help="WhatsApp ordering bots for restaurants: on this machine or on Kubernetes.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+)
+orders_app = typer.Typer(help="Orders that the bots took.", no_args_is_help=True)
+tenant_app = typer.Typer(help="Restaurants and what serves them.", no_args_is_help=True)
+app.add_typer(orders_app, name="orders")
+app.add_typer(tenant_app, name="tenant")
+
+FolderOption = Annotated[Path, typer.Option("-f", "--filename", help="Folder with the YAML that kubectl apply takes.")]
+DataDirOption = Annotated[Path, typer.Option("--data-dir", help="Folder for databases, keys and logs.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text for people, json for programs.")]
+PortType = Annotated[int, typer.Option(min=1, max=65535)]
+
+DEFAULT_DATA_DIR = Path(".comanda")
+
+
+@app.command()
+def up(
+    filename: FolderOption,
+    router_port: Annotated[int, typer.Option(min=1, max=65535, help="Port for Meta's webhooks.")] = 8080,
+    simulator_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the simulator and its chat page.")] = 8090,
+    graph_url: Annotated[
+        str | None, typer.Option(help="Another Graph API endpoint; then no simulator is started.")
+    ] = None,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    output: OutputOption = Output.text,
+) -> None:
+    """Run the tenants of a folder on this machine until Ctrl-C.
+
+    Reads the same YAML as `kubectl apply` (tenants, pools, apps, Secrets, ConfigMaps), starts router, bot pods and
+    simulator, starts again what dies, and follows changed files without dropping a message.
+    """
+    options = LocalOptions(filename, data_dir.resolve(), router_port, simulator_port, graph_url)
+    events = Events(output.value)
+    try:
+        asyncio.run(_up(options, events))
+    except ComandaError as error:
+        events.release()
+        if output is Output.json:
+            events.say("failed", **error.to_dict())
+            events.release()
+        else:
+            print_error(error)
+        raise typer.Exit(1) from None
+
+
+async def _up(options: LocalOptions, events: Events) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with aiohttp.ClientSession() as session:
+        await LocalCluster(options, events, session).run(stop)
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End after the orders; exit 1 if one is missing or wrong.")] = False,
+    data_dir: Annotated[Path | None, typer.Option(help="Keep the demo's data here; by default they are thrown away.")] = None,
+    router_port: Annotated[int, typer.Option(min=0, max=65535, help="Router port; 0 for any.")] = 0,
+    simulator_port: Annotated[int, typer.Option(min=0, max=65535, help="Simulator port; 0 for 8090 or any.")] = 0,
+) -> None:
+    """Show it: three restaurants take an order each over signed webhooks; then chat with them in the browser."""
+    try:
+        ok = asyncio.run(run_demo(once=once, data_dir=data_dir, router_port=router_port, simulator_port=simulator_port))
+    except ComandaError as error:
+        print_error(error)
+        raise typer.Exit(1) from None
+    raise typer.Exit(0 if ok else 1)
+
+
+@app.command()
+def validate(filename: FolderOption, output: OutputOption = Output.text) -> None:
+    """Check a folder of YAML: resources, references, flows and menus; says file and line of what is wrong."""
+    try:
+        contents = Folder(filename).read()
+    except ComandaError as error:
+        print_error(error)
+        raise typer.Exit(2) from None
+    wanted = plan(contents.observed())
+    refused = [verdict for verdict in wanted.verdicts if verdict.refused is not None]
+    if output is Output.json:
+        problems = [vars(problem) | {"message": str(problem)} for problem in contents.problems]
+        verdicts = [
+            {"kind": v.kind, "name": v.key, "reason": v.refused.reason, "message": v.refused.message}
+            for v in refused
+            if v.refused is not None
+        ]
+        print_json({"ok": not problems and not verdicts, "problems": problems, "refused": verdicts})
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        for problem in contents.problems:
+            console.print(str(problem), style="red", markup=False)
+        for verdict in refused:
+            message = verdict.refused.message if verdict.refused is not None else ""
+            console.print(f"{verdict.kind} {verdict.key}: {message}", style="yellow", markup=False)
+        if not contents.problems and not refused:
+            tenants = sum(len(group.tenants) for group in wanted.groups)
+            console.print(f"{len(contents.files)} files are fine: {tenants} tenants in {len(wanted.groups)} groups.", style="green")
+    raise typer.Exit(1 if contents.problems or refused else 0)
+
+
+@orders_app.command("list")
+def list_orders(
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    tenant: Annotated[str | None, typer.Option(help="One restaurant alone, as namespace/name.")] = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """List the orders in a data folder, the oldest first; works while the bots run."""
+    try:
+        rows = orders_room.order_rows(data_dir, tenant)
+    except ComandaError as error:
+        print_error(error)
+        raise typer.Exit(1) from None
+    print_rows(output, orders_room.COLUMNS, rows, "No orders yet.")
+
+
+@tenant_app.command("list")
+def list_tenants(filename: FolderOption, output: OutputOption = Output.text) -> None:
+    """List the tenants of a folder, the group that would serve each, and why one would not be served."""
+    try:
+        rows = tenants_room.tenant_rows(filename)
+    except ComandaError as error:
+        print_error(error)
+        raise typer.Exit(1) from None
+    print_rows(output, tenants_room.COLUMNS, rows, "No tenants.")
+
+
+@app.command()
+def doctor(
+    filename: Annotated[Path | None, typer.Option("-f", "--filename", help="Folder of YAML to look at as well.")] = None,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    router_port: Annotated[int, typer.Option(min=1, max=65535, help="Port that the router would use.")] = 8080,
+    simulator_port: Annotated[int, typer.Option(min=1, max=65535, help="Port that the simulator would use.")] = 8090,
+    output: OutputOption = Output.text,
+) -> None:
+    """Look at this machine and your configuration, and say what to do about what is wrong."""
+    ports = {"--router-port": router_port, "--simulator-port": simulator_port}
+    findings = doctor_room.examine(filename, data_dir.resolve(), ports)
+    if output is Output.json:
+        print_json([vars(finding) for finding in findings])
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        marks = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
+        for finding in findings:
+            mark, style = marks[finding.level]
+            console.print(f"{mark} {finding.what}: {finding.found}", style=style, markup=False)
+            if finding.hint:
+                console.print(f"  {finding.hint}", markup=False)
+    raise typer.Exit(1 if any(finding.level == "error" for finding in findings) else 0)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="comanda")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

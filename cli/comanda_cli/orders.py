@@ -1,0 +1,63 @@
+"""`comanda orders list`: the orders in a data folder, read beside the pods that write them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from comanda_cli.local.layout import Layout
+from comanda_contract.errors import InvalidInputError
+from comanda_flow import money
+from comanda_store import OrderRecord, StorageError
+from comanda_store.engine import open_engine, sqlite_url
+from comanda_store.orders import list_orders
+
+COLUMNS = (
+    ("code", "CODE"),
+    ("tenant", "RESTAURANT"),
+    ("at", "AT"),
+    ("customer_name", "CUSTOMER"),
+    ("what", "ORDER"),
+    ("where", "WHERE"),
+    ("amount", "TOTAL"),
+)
+
+
+def order_rows(data_dir: Path, tenant: str | None = None) -> list[dict[str, Any]]:
+    """Return all orders of a data folder, the oldest first, each with its record's fields and some for people.
+
+    Raises `InvalidInputError` when the folder holds no data of local mode, or `StorageError`.
+    """
+    databases = Layout(data_dir).databases()
+    if not databases:
+        raise InvalidInputError(
+            "--data-dir", f"{data_dir} holds no orders.", hint="Give the folder that comanda up was started with."
+        )
+    orders = [order for database in databases for order in _orders(database, tenant)]
+    return [_row(order) for order in sorted(orders, key=lambda order: order.created_at)]
+
+
+def _orders(database: Path, tenant: str | None) -> list[OrderRecord]:
+    engine = open_engine(sqlite_url(database), read_only=True)
+    try:
+        with engine.begin() as connection:
+            return list_orders(connection, tenant)
+    except SQLAlchemyError as error:
+        raise StorageError(f"{database} cannot be read ({error.__cause__ or error}).") from error
+    finally:
+        engine.dispose()
+
+
+def _row(order: OrderRecord) -> dict[str, Any]:
+    lines = [f"{line.quantity} × {line.name}{f' ({line.options})' if line.options else ''}" for line in order.lines]
+    point = f"{order.latitude:.4f}, {order.longitude:.4f}" if order.latitude is not None and order.longitude is not None else ""
+    return asdict(order) | {
+        "at": datetime.fromtimestamp(order.created_at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        "what": ", ".join(lines),
+        "where": (order.address or point) if order.fulfilment == "delivery" else order.fulfilment,
+        "amount": money(order.total, order.currency, "es"),
+    }

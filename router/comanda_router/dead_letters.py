@@ -1,0 +1,65 @@
+"""What belongs to no tenant, kept: one JSON object a line, in two files that take turns, so the size is bounded."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from comanda_router.metrics import DEAD_LETTERS
+
+Reason = Literal["unknown_number", "wrong_app", "no_number", "malformed"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A part of a webhook that no pod is to have, whole."""
+
+    reason: Reason
+    app: str
+    waba_id: str
+    field: str
+    phone_number_id: str
+    content: bytes
+
+
+class DeadLetters:
+    """Appends to `dead-letters.jsonl`; when that is half of the allowed size it becomes `dead-letters.1.jsonl`."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "dead-letters.jsonl"
+        self._older = folder / "dead-letters.1.jsonl"
+        self._half = max_bytes // 2
+        self._lock = threading.Lock()
+
+    def keep(self, letters: Sequence[DeadLetter]) -> None:
+        """Write letters and sync them to disk; raises `OSError` when that fails. Blocks: call it from a thread."""
+        lines = b"".join(msgspec.json.encode(_record(letter)) + b"\n" for letter in letters)
+        with self._lock:
+            if self._path.exists() and self._path.stat().st_size + len(lines) > self._half:
+                self._path.replace(self._older)
+            with self._path.open("ab") as file:
+                file.write(lines)
+                file.flush()
+                os.fdatasync(file.fileno())
+        for letter in letters:
+            DEAD_LETTERS.labels(reason=letter.reason).inc()
+
+
+def _record(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "at": round(time.time(), 3),
+        "reason": letter.reason,
+        "app": letter.app,
+        "waba_id": letter.waba_id,
+        "field": letter.field,
+        "phone_number_id": letter.phone_number_id,
+        "content": msgspec.Raw(letter.content),
+    }

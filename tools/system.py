@@ -1,0 +1,48 @@
+"""Make sure that programs which no Python package brings are here: `python tools/system.py chromium`.
+
+On Debian and Ubuntu as root they are installed; elsewhere the error says what to install.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+PROGRAMS = {"chromium": ("COMANDA_CHROMIUM", ("chromium", "chromium-browser", "google-chrome"), ["chromium"])}
+"""Name → environment variable that overrides it, names it goes by, Debian packages."""
+
+
+def find(name: str) -> str | None:
+    """Return the path of a program, or None."""
+    variable, names, _ = PROGRAMS[name]
+    override = os.environ.get(variable)
+    return override or next((path for path in map(shutil.which, names) if path), None)
+
+
+def install(name: str) -> None:
+    """Install a program from the distribution's packages. Raises `CalledProcessError`."""
+    packages = PROGRAMS[name][2]
+    print(f"» Installing {' '.join(packages)} from the system's packages (once)", flush=True)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", *packages]):
+        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603 - fixed words
+
+
+def main() -> int:
+    """Find or install each program named; returns 1 with a sentence when one cannot be had."""
+    for name in sys.argv[1:]:
+        if find(name):
+            continue
+        if shutil.which("apt-get") and os.geteuid() == 0:
+            install(name)
+        if not find(name):
+            variable = PROGRAMS[name][0]
+            print(f"The tests need {name}: install it, or set {variable} to its path.", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
