@@ -35,6 +35,7 @@ class DeliveriesEndpoint:
         try:
             batch = decode_batch(bytes(body)).deliveries
         except msgspec.DecodeError as error:
+            _log.error("batch_malformed", problem=str(error))
             return _refusal(400, "malformed", str(error))
         if len(batch) > MAX_BATCH:
             return _refusal(413, "too_many", f"A batch may hold {MAX_BATCH} deliveries.")

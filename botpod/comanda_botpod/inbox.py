@@ -64,9 +64,9 @@ class Inbox:
 
 def _read_message(tenant: Tenant, delivery: Delivery) -> Item:
     message = parse_message(delivery.item)
-    contact = parse_contact(delivery.contact) if delivery.contact is not None else None
-    phone = message.sender or (contact.wa_id if contact is not None else "")
-    user_id = message.from_user_id or (contact.user_id if contact is not None else "")
+    contact = parse_contact(delivery.contact)
+    phone = message.sender or contact.wa_id
+    user_id = message.from_user_id or contact.user_id
     # A group's message is no one-to-one conversation, and a sender without any address cannot be answered.
     turnless = message.type in TURNLESS_TYPES or bool(message.group_id) or not (phone or user_id)
     return InboundItem(
@@ -75,10 +75,10 @@ def _read_message(tenant: Tenant, delivery: Delivery) -> Item:
         wamid=delivery.key,
         phone=phone,
         user_id=user_id,
-        name=contact.name if contact is not None else "",
+        name=contact.name,
         type=message.type,
         payload=bytes(delivery.item).decode(),
-        contact=bytes(delivery.contact).decode() if delivery.contact is not None else "",
+        contact=bytes(delivery.contact).decode(),
         sent_at=message.sent_at * 1000,
         silent=turnless or tenant.settings.suspended or delivery.field != "messages",
     )

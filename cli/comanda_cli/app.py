@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -45,9 +44,12 @@ DEFAULT_DATA_DIR = Path(".comanda")
 
 @app.command()
 def up(
+    *,
     filename: FolderOption,
     router_port: Annotated[int, typer.Option(min=1, max=65535, help="Port for Meta's webhooks.")] = 8080,
-    simulator_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the simulator and its chat page.")] = 8090,
+    simulator_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of the simulator and its chat page.")
+    ] = 8090,
     graph_url: Annotated[
         str | None, typer.Option(help="Another Graph API endpoint; then no simulator is started.")
     ] = None,
@@ -84,8 +86,13 @@ async def _up(options: LocalOptions, events: Events) -> None:
 
 @app.command()
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="End after the orders; exit 1 if one is missing or wrong.")] = False,
-    data_dir: Annotated[Path | None, typer.Option(help="Keep the demo's data here; by default they are thrown away.")] = None,
+    *,
+    once: Annotated[
+        bool, typer.Option("--once", help="End after the orders; exit 1 if one is missing or wrong.")
+    ] = False,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Keep the demo's data here; by default they are thrown away.")
+    ] = None,
     router_port: Annotated[int, typer.Option(min=0, max=65535, help="Router port; 0 for any.")] = 0,
     simulator_port: Annotated[int, typer.Option(min=0, max=65535, help="Simulator port; 0 for 8090 or any.")] = 0,
 ) -> None:
@@ -125,7 +132,10 @@ def validate(filename: FolderOption, output: OutputOption = Output.text) -> None
             console.print(f"{verdict.kind} {verdict.key}: {message}", style="yellow", markup=False)
         if not contents.problems and not refused:
             tenants = sum(len(group.tenants) for group in wanted.groups)
-            console.print(f"{len(contents.files)} files are fine: {tenants} tenants in {len(wanted.groups)} groups.", style="green")
+            console.print(
+                f"{len(contents.files)} files are fine: {tenants} tenants in {len(wanted.groups)} groups.",
+                style="green",
+            )
     raise typer.Exit(1 if contents.problems or refused else 0)
 
 
@@ -157,7 +167,10 @@ def list_tenants(filename: FolderOption, output: OutputOption = Output.text) -> 
 
 @app.command()
 def doctor(
-    filename: Annotated[Path | None, typer.Option("-f", "--filename", help="Folder of YAML to look at as well.")] = None,
+    *,
+    filename: Annotated[
+        Path | None, typer.Option("-f", "--filename", help="Folder of YAML to look at as well.")
+    ] = None,
     data_dir: DataDirOption = DEFAULT_DATA_DIR,
     router_port: Annotated[int, typer.Option(min=1, max=65535, help="Port that the router would use.")] = 8080,
     simulator_port: Annotated[int, typer.Option(min=1, max=65535, help="Port that the simulator would use.")] = 8090,
@@ -185,4 +198,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

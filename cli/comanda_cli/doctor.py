@@ -46,11 +46,7 @@ def examine(folder: Path | None, data_dir: Path, ports: dict[str, int]) -> list[
 
 
 def _python() -> Iterator[Finding]:
-    version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info >= (3, 11):
-        yield Finding("ok", "Python", version)
-    else:
-        yield Finding("error", "Python", version, "Install Python 3.11 or newer.")
+    yield Finding("ok", "Python", ".".join(map(str, sys.version_info[:3])))
     yield Finding("ok", "SQLite", sqlite3.sqlite_version)
 
 
@@ -87,7 +83,9 @@ def _ports(ports: dict[str, int]) -> Iterator[Finding]:
         if port_is_free(port):
             yield Finding("ok", f"Port {port}", "is free")
         else:
-            yield Finding("warning", f"Port {port}", "is in use", f"Stop what uses it, or choose another with {option}.")
+            yield Finding(
+                "warning", f"Port {port}", "is in use", f"Stop what uses it, or choose another with {option}."
+            )
 
 
 def _resources(folder: Path) -> Iterator[Finding]:
@@ -103,4 +101,6 @@ def _resources(folder: Path) -> Iterator[Finding]:
         if verdict.refused is not None:
             yield Finding("error", verdict.kind, f"{verdict.key}: {verdict.refused.message}")
     served = sum(len(group.tenants) for group in wanted.groups)
-    yield Finding("ok" if served else "warning", "Resources", f"{served} tenants in {len(wanted.groups)} groups can be served")
+    yield Finding(
+        "ok" if served else "warning", "Resources", f"{served} tenants in {len(wanted.groups)} groups can be served"
+    )

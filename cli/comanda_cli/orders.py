@@ -12,17 +12,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from comanda_cli.local.layout import Layout
 from comanda_contract.errors import InvalidInputError
 from comanda_flow import money
-from comanda_store import OrderRecord, StorageError
+from comanda_store import OrderLineRecord, OrderRecord, StorageError
 from comanda_store.engine import open_engine, sqlite_url
 from comanda_store.orders import list_orders
 
 COLUMNS = (
     ("code", "CODE"),
     ("tenant", "RESTAURANT"),
-    ("at", "AT"),
+    ("at", "AT (UTC)"),
     ("customer_name", "CUSTOMER"),
-    ("what", "ORDER"),
-    ("where", "WHERE"),
+    ("what", "ORDER…"),
+    ("where", "WHERE…"),
     ("amount", "TOTAL"),
 )
 
@@ -52,11 +52,20 @@ def _orders(database: Path, tenant: str | None) -> list[OrderRecord]:
         engine.dispose()
 
 
+def _line(line: OrderLineRecord) -> str:
+    extras = "; ".join(extra for extra in (line.options, line.notes) if extra)
+    return f"{line.quantity} × {line.name}{f' ({extras})' if extras else ''}"
+
+
 def _row(order: OrderRecord) -> dict[str, Any]:
-    lines = [f"{line.quantity} × {line.name}{f' ({line.options})' if line.options else ''}" for line in order.lines]
-    point = f"{order.latitude:.4f}, {order.longitude:.4f}" if order.latitude is not None and order.longitude is not None else ""
+    lines = [_line(line) for line in order.lines]
+    point = (
+        f"{order.latitude:.4f}, {order.longitude:.4f}"
+        if order.latitude is not None and order.longitude is not None
+        else ""
+    )
     return asdict(order) | {
-        "at": datetime.fromtimestamp(order.created_at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        "at": datetime.fromtimestamp(order.created_at / 1000, UTC).strftime("%m-%d %H:%M"),
         "what": ", ".join(lines),
         "where": (order.address or point) if order.fulfilment == "delivery" else order.fulfilment,
         "amount": money(order.total, order.currency, "es"),

@@ -21,8 +21,10 @@ class Output(StrEnum):
     json = "json"
 
 
-def print_rows(output: Output, columns: Sequence[tuple[str, str]], rows: Sequence[Mapping[str, Any]], empty: str) -> None:
-    """Print rows as a table with these (key, heading) columns, or all of their fields as a JSON list."""
+def print_rows(
+    output: Output, columns: Sequence[tuple[str, str]], rows: Sequence[Mapping[str, Any]], empty: str
+) -> None:
+    """Print rows as a table with these columns, or all of their fields as a JSON list."""
     if output is Output.json:
         print_json(list(rows))
         return
@@ -31,7 +33,8 @@ def print_rows(output: Output, columns: Sequence[tuple[str, str]], rows: Sequenc
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for _, heading in columns:
-        table.add_column(heading, overflow="fold")
+        broken = heading.endswith("…")
+        table.add_column(heading.removesuffix("…"), overflow="fold", no_wrap=not broken)
     for row in rows:
         table.add_row(*(str(row.get(key, "")) for key, _ in columns))
     Console().print(table)

@@ -11,20 +11,19 @@ from comanda_operator.plan import plan, webhook_path
 
 COLUMNS = (
     ("tenant", "TENANT"),
-    ("display_name", "NAME"),
     ("plan", "PLAN"),
     ("phone_number_id", "PHONE"),
     ("group", "GROUP"),
-    ("webhook_path", "WEBHOOK"),
-    ("scheduled", "SCHEDULED"),
-    ("reason", "REASON"),
+    ("reason", "REASON…"),
 )
 
 
 def tenant_rows(folder: Path) -> list[dict[str, Any]]:
     """Return one row a tenant. Raises `InvalidInputError` when the folder cannot be read."""
     contents = Folder(folder).read()
-    verdicts = {verdict.key: verdict for verdict in plan(contents.observed()).verdicts if verdict.kind == "WhatsAppTenant"}
+    verdicts = {
+        verdict.key: verdict for verdict in plan(contents.observed()).verdicts if verdict.kind == "WhatsAppTenant"
+    }
     rows = []
     for tenant in sorted(contents.of(WhatsAppTenant), key=lambda tenant: str(tenant.metadata.key)):
         verdict = verdicts[tenant.metadata.key]

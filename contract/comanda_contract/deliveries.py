@@ -23,6 +23,10 @@ MAX_BATCH_BYTES = 8 * 1024 * 1024
 """Largest request body that a pod reads: a 3 MB webhook with its framing, with room to spare."""
 
 
+NO_CONTACT = msgspec.Raw(b"null")
+"""The contact of a delivery whose webhook names none; left out on the wire."""
+
+
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One item of a webhook on its way to the pod that serves its number. `item` is Meta's own JSON, byte for byte."""
 
@@ -34,8 +38,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     waba_id: str = ""
     field: str = "messages"
     item: msgspec.Raw
-    contact: msgspec.Raw | None = None
-    """The matching entry of `contacts`, if any; matched by `wa_id` or `user_id`, never by index."""
+    contact: msgspec.Raw = NO_CONTACT
+    """The matching entry of `contacts`; matched by `wa_id` or `user_id`, never by index."""
 
 
 class DeliveryBatch(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,12 +26,16 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NumberEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one number belongs: its tenant (`namespace/name`), its Meta app and its group."""
+    """Where one number belongs: its tenant (`namespace/name`), its Meta app and its group.
+
+    A number that is not `ready` is known, but its pods have not loaded it yet: its webhooks get 503 and come again.
+    """
 
     phone_number_id: str
     tenant: str
     app: str
     group: str
+    ready: bool = True
 
 
 class Directory(msgspec.Struct, frozen=True, kw_only=True):

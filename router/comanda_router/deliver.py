@@ -6,6 +6,7 @@ There is no timer: at rest a delivery leaves alone and at once, under load a req
 from __future__ import annotations
 
 import asyncio
+import io
 from collections import deque
 from collections.abc import Sequence
 
@@ -31,6 +32,8 @@ _log = structlog.get_logger()
 
 BATCH_BYTES = 4 * 1024 * 1024
 """A batch is closed when it holds this much; a pod reads up to 8 MiB."""
+
+STREAMED_BYTES = 512 * 1024
 
 
 class PodUnreachableError(UnavailableError):
@@ -98,7 +101,9 @@ class PodLine:
             position += len(parcel)
 
     async def _post(self, deliveries: list[Delivery]) -> list[Answer]:
-        body = encode_batch(DeliveryBatch(deliveries=deliveries))
+        encoded = encode_batch(DeliveryBatch(deliveries=deliveries))
+        # aiohttp writes a stream in pieces and lets others run meanwhile; for a small body that is not worth it.
+        body = io.BytesIO(encoded) if len(encoded) > STREAMED_BYTES else encoded
         try:
             async with self._session.post(
                 self._url, data=body, headers=self._headers, timeout=self._timeout

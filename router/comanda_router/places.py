@@ -71,9 +71,12 @@ class Places:
         return self._numbers.get(phone_number_id)
 
     def place(self, entry: NumberEntry, avoid: Collection[str] = ()) -> Place | None:
-        """Return the pod for a number: its own one, or the next ready one in its order when that is to be avoided."""
+        """Return the pod for a number: its own one, or the next ready one in its order when that is to be avoided.
+
+        None when no pod is ready for it.
+        """
         group = self._groups.get(entry.group)
-        if group is None:
+        if group is None or not entry.ready:
             return None
         pods = {pod.name: pod for pod in group.pods}
         placed = self._placed.get(entry.phone_number_id)

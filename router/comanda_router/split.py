@@ -14,6 +14,7 @@ import msgspec
 from comanda_contract.cloud.webhook import (
     Change,
     Entry,
+    Envelope,
     ItemKeys,
     Value,
     decode_contact_keys,
@@ -21,7 +22,9 @@ from comanda_contract.cloud.webhook import (
     decode_item_keys,
     decode_value,
 )
-from comanda_contract.deliveries import Delivery, DeliveryKind
+from comanda_contract.deliveries import NO_CONTACT, Delivery, DeliveryKind
+
+_any_json = msgspec.json.Decoder().decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,9 @@ class NotJsonError(ValueError):
 
 def split(app: str, body: bytes) -> Split:
     """Split a webhook of an app. Raises `NotJsonError`; every JSON document gives an answer, `{}` an empty one."""
-    try:
-        envelope = decode_envelope(body)
-    except msgspec.ValidationError:
+    envelope = _envelope(body)
+    if envelope is None:
         return Split((), (Unroutable("", "", body),))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise NotJsonError(str(error)) from None
     deliveries: list[Delivery] = []
     unroutable: list[Unroutable] = []
     for entry in envelope.entry or ():
@@ -63,6 +63,19 @@ def split(app: str, body: bytes) -> Split:
                 else:
                     unroutable.append(part)
     return Split(tuple(deliveries), tuple(unroutable))
+
+
+def _envelope(body: bytes) -> Envelope | None:
+    """Read the envelope; None for JSON of another shape."""
+    try:
+        try:
+            return decode_envelope(body)
+        except msgspec.ValidationError:
+            # The decoder stops at the first thing that does not fit, so what follows may still be no JSON.
+            _any_json(body)
+            return None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotJsonError(str(error)) from None
 
 
 def _parts(app: str, entry: Entry, change: Change) -> Iterator[Delivery | Unroutable]:
@@ -103,7 +116,7 @@ class _Frame:
             known = keys.id and keys.status
             yield self.delivery("status", f"{keys.id}/{keys.status}" if known else _digest(item), item)
 
-    def delivery(self, kind: DeliveryKind, key: str, item: msgspec.Raw, contact: msgspec.Raw | None = None) -> Delivery:
+    def delivery(self, kind: DeliveryKind, key: str, item: msgspec.Raw, contact: msgspec.Raw = NO_CONTACT) -> Delivery:
         return Delivery(
             kind=kind,
             phone_number_id=self.number,
@@ -130,8 +143,8 @@ class _Contacts:
                 if key:
                     self._by_id.setdefault(key, contact)
 
-    def of(self, phone: str, user_id: str) -> msgspec.Raw | None:
-        return self._by_id.get(phone) or self._by_id.get(user_id)
+    def of(self, phone: str, user_id: str) -> msgspec.Raw:
+        return self._by_id.get(phone) or self._by_id.get(user_id) or NO_CONTACT
 
 
 def _keys(item: msgspec.Raw) -> ItemKeys:

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from comanda_contract.errors import ComandaError
 from comanda_store.errors import StorageError
 
 T = TypeVar("T")
@@ -72,24 +71,32 @@ class GroupCommitter:
         try:
             with self._engine.begin() as connection:
                 outcomes = [self._attempt(connection, *waiting) for waiting in group]
-        except (SQLAlchemyError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - the thread must live, and every caller must be told
             failure = _storage_error(error)
             return [(future, None, failure) for _, future in group]
         return outcomes
 
     @staticmethod
     def _attempt(connection: Connection, operation: Operation, future: asyncio.Future[Any]) -> _Outcome:
+        savepoint = connection.begin_nested()
         try:
-            with connection.begin_nested():
-                return future, operation(connection), None
-        except ComandaError as error:
-            return future, None, error
-        except SQLAlchemyError as error:
-            if isinstance(error, DBAPIError) and error.connection_invalidated:
+            result = operation(connection)
+            savepoint.commit()
+        except Exception as error:
+            if not _in_transaction(connection):
+                # SQLite takes the whole transaction back when the disk is full: the neighbours' work is gone as well.
                 raise
-            return future, None, _storage_error(error)
-        except Exception as error:  # noqa: BLE001 - a fault in one operation belongs to its caller, not to its neighbours
-            return future, None, error
+            # A fault in one operation belongs to its caller, not to its neighbours.
+            savepoint.rollback()
+            return future, None, _storage_error(error) if isinstance(error, SQLAlchemyError) else error
+        return future, result, None
+
+
+def _in_transaction(connection: Connection) -> bool:
+    if connection.invalidated:
+        return False
+    driver = connection.connection.driver_connection
+    return bool(getattr(driver, "in_transaction", True))
 
 
 def _storage_error(error: BaseException) -> StorageError:

@@ -21,7 +21,9 @@ def list_orders(connection: Connection, tenant: str | None = None, limit: int = 
     if rows:
         wanted = select(sql.ORDER_LINES).where(lines.order_id.in_([row.id for row in rows]))
         for line in connection.execute(wanted.order_by(lines.order_id, lines.position)):
-            record = OrderLineRecord(line.sku, line.name, line.options, line.quantity, line.unit_price, line.total)
+            record = OrderLineRecord(
+                line.sku, line.name, line.options, line.notes, line.quantity, line.unit_price, line.total
+            )
             by_order[line.order_id].append(record)
     return [
         OrderRecord(

@@ -96,6 +96,7 @@ class NewOrderLine:
     sku: str
     name: str
     options: str
+    notes: str
     quantity: int
     unit_price: int
     total: int
@@ -176,6 +177,7 @@ class OrderLineRecord:
     sku: str
     name: str
     options: str
+    notes: str
     quantity: int
     unit_price: int
     total: int

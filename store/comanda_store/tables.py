@@ -208,6 +208,7 @@ class OrderLineRow(SQLModel, table=True):
     sku: str = Field(max_length=64)
     name: str = Field(sa_type=Text)
     options: str = Field(default="", sa_type=Text)
+    notes: str = Field(default="", sa_type=Text)
     quantity: int
     unit_price: int = Field(sa_type=BigInteger)
     total: int = Field(sa_type=BigInteger)

@@ -156,6 +156,7 @@ def _write_order(connection: Connection, claimed: Claim, order: NewOrder, now: i
             "sku": line.sku,
             "name": line.name,
             "options": line.options,
+            "notes": line.notes,
             "quantity": line.quantity,
             "unit_price": line.unit_price,
             "total": line.total,

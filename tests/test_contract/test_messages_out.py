@@ -59,7 +59,7 @@ def a_list(*sections: Section) -> ListMessage:
         (lambda: Buttons(text="?", buttons=(*buttons(1), *buttons(1))), "interactive.action.buttons"),
         (lambda: Buttons(text="?", buttons=buttons(1), header="x" * 61), "interactive.header.text"),
         (lambda: Buttons(text="?", buttons=buttons(1), footer="x" * 61), "interactive.footer.text"),
-        (lambda: a_list(), "interactive.action.sections"),
+        (a_list, "interactive.action.sections"),
         (lambda: a_list(Section(rows=rows(11))), "interactive.action.sections[].rows"),
         (lambda: a_list(Section(rows=rows(6)), Section(rows=rows(6))), "interactive.action.sections[].rows"),
         (
@@ -80,7 +80,7 @@ def a_list(*sections: Section) -> ListMessage:
         (lambda: Image(media=Media(id="1", link="https://a")), "image"),
         (lambda: Image(media=Media(id="1"), caption="x" * 1025), "image.caption"),
         (lambda: Location(latitude=91, longitude=0), "location"),
-        (lambda: Recipient(), "to"),
+        (Recipient, "to"),
         (lambda: render(Text(text="a"), Recipient(phone="1"), callback_data="x" * 513), "biz_opaque_callback_data"),
     ],
 )

@@ -97,7 +97,10 @@ def tenant(index: int, number: int, plan_: str, app: str, pool: str | None) -> W
         "plan": plan_,
         "credentials": {"secretRef": {"name": f"s{index % 3}"}},
     }
-    spec |= {"enterprise": {}} if plan_ == "enterprise" else {"poolRef": pool}
+    if plan_ == "enterprise":
+        spec["enterprise"] = {}
+    else:
+        spec["poolRef"] = pool
     return WhatsAppTenant.model_validate(
         {"metadata": {"name": f"t{index}", "namespace": f"n{index % 2}"}, "spec": spec}
     )

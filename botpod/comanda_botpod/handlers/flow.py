@@ -10,12 +10,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from comanda_botpod.tenants import Bot, Tenant
-from comanda_contract.cloud.messages_in import Contact, parse_contact, parse_message
+from comanda_contract.cloud.messages_in import parse_contact, parse_message
 from comanda_contract.cloud.messages_out import Recipient, render
-from comanda_flow import Flow, OrderDraft, advance, decode_state, encode_state, load_flow
+from comanda_flow import Flow, OrderDraft, OrderLine, advance, decode_state, encode_state, load_flow
 from comanda_store import Claim, NewOrder, NewOrderLine, Store, TurnResult
-
-_NOBODY = Contact()
 
 
 class FlowHandler:
@@ -37,7 +35,7 @@ class FlowHandler:
             bot.restaurant,
             decode_state(claim.state) if claim.state else None,
             parse_message(claim.payload.encode()),
-            parse_contact(claim.contact.encode()) if claim.contact else _NOBODY,
+            parse_contact(claim.contact.encode()),
             self._clock().astimezone(_zone(tenant.settings.timezone)),
         )
         recipient = Recipient(phone=claim.phone, user_id=claim.user_id)
@@ -74,10 +72,19 @@ def _new_order(draft: OrderDraft, bot: Bot) -> NewOrder:
         delivery_fee=draft.delivery_fee_minor,
         total=draft.total_minor,
         menu_version=bot.menu_version,
-        lines=tuple(
-            NewOrderLine(line.sku, line.name, line.options, line.quantity, line.unit_price_minor, line.total_minor)
-            for line in draft.lines
-        ),
+        lines=tuple(map(_line, draft.lines)),
+    )
+
+
+def _line(line: OrderLine) -> NewOrderLine:
+    return NewOrderLine(
+        sku=line.sku,
+        name=line.name,
+        options=line.options,
+        notes=line.notes,
+        quantity=line.quantity,
+        unit_price=line.unit_price_minor,
+        total=line.total_minor,
     )
 
 

@@ -1,14 +1,14 @@
 """Local mode as a small control loop: folder → plan → files and processes → directory.
 
-The same order as in a cluster: a number enters the router's directory only when every ready pod of its group has
-loaded it, and leaves the directory before its pods forget it. So no message is refused while files change.
+The same order as in a cluster: the router knows a number from the start, sends its messages on once every ready pod of
+its group has loaded it, and forgets it before its pods do. So no message is lost while files change.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -180,8 +180,7 @@ class LocalCluster:
         self._plan = wanted
         groups = {group.key: group for group in wanted.groups if group.handler.type == "flow"}
         # First out of the directory, then out of the pods.
-        self._served &= {tenant.settings.phone_number_id for group in groups.values() for tenant in group.tenants}
-        self._publish_directory()
+        self._forget({tenant.settings.phone_number_id for group in groups.values() for tenant in group.tenants})
         mount_apps(self._layout, wanted.apps, secrets)
         if self._options.simulator_url is not None:
             config = simulator_config(wanted, secrets, f"{self._options.router_url}/webhook")
@@ -195,6 +194,16 @@ class LocalCluster:
             gone = self._groups.pop(key)
             await asyncio.gather(*(process.stop() for process, _ in gone.pods.values()))
         self._changed.set()
+
+    def _forget(self, kept: set[str]) -> None:
+        """Take numbers that are no longer planned out of the directory."""
+        self._served &= kept
+        for group in self._groups.values():
+            remaining = tuple(t for t in group.plan.tenants if t.settings.phone_number_id in kept)
+            for gone in set(group.plan.tenants) - set(remaining):
+                self._events.say("tenant_removed", tenant=gone.settings.tenant)
+            group.plan = replace(group.plan, tenants=remaining)
+        self._publish_directory()
 
     async def _scale(self, group: _RunningGroup, contents: Contents) -> None:
         for name in group.plan.pods:
@@ -210,7 +219,7 @@ class LocalCluster:
             await asyncio.gather(*(process.stop() for process, _ in surplus))
 
     def _publish_directory(self) -> None:
-        """Write what the router may know: apps, ready pods, and the numbers that all of their pods have loaded."""
+        """Write what the router may know: apps, ready pods, and which numbers all of their pods have loaded."""
         for group in self._groups.values():
             if group.loaded:
                 for tenant in group.plan.tenants:
@@ -231,10 +240,10 @@ class LocalCluster:
                 tenant=tenant.settings.tenant,
                 app=tenant.settings.app,
                 group=group.plan.key,
+                ready=tenant.settings.phone_number_id in self._served,
             )
             for group in self._groups.values()
             for tenant in group.plan.tenants
-            if tenant.settings.phone_number_id in self._served
         ]
         groups = [
             Group(

@@ -44,14 +44,16 @@ _STYLES = {
 class Events:
     """Says events, in one of the two forms."""
 
-    def __init__(self, output: OutputFormat, write: Callable[[str], None] | None = None) -> None:
+    def __init__(self, output: OutputFormat, on_ready: Callable[[], None] | None = None) -> None:
         self._json = output == "json"
         self._console = Console(stderr=False, highlight=False, soft_wrap=True)
-        self._write = write or _to_stdout
+        self._on_ready = on_ready
         self._held: list[dict[str, Any]] | None = [] if self._json else None
 
     def say(self, event: str, **facts: Any) -> None:
         """Say one event; `facts` are its fields."""
+        if event == "ready" and self._on_ready is not None:
+            self._on_ready()
         if self._json:
             self._say_json({"event": event, "at": round(time.time(), 3), **facts})
             return
@@ -64,13 +66,13 @@ class Events:
             return
         held, self._held = self._held or [], None
         for each in (record, *held):
-            self._write(json.dumps(each, ensure_ascii=False))
+            _to_stdout(json.dumps(each, ensure_ascii=False))
 
     def release(self) -> None:
         """Say what was held back although nothing became ready: the reasons are in it."""
         held, self._held = self._held or [], None
         for each in held:
-            self._write(json.dumps(each, ensure_ascii=False))
+            _to_stdout(json.dumps(each, ensure_ascii=False))
 
 
 def _to_stdout(line: str) -> None:

@@ -17,7 +17,7 @@ from comanda_contract.resources.tenant import ACCESS_TOKEN_KEY
 from comanda_contract.tenancy import CredentialShard, TenantSettings, TenantShard
 from comanda_flow import load_restaurant
 from comanda_flow.documents import in_language
-from comanda_flow.money import from_minor
+from comanda_flow.money import decimals_of
 from comanda_operator.plan import AppPlan, GroupPlan, Plan
 from comanda_simulator.config import AppConfig, NumberConfig, Place, Product, SimulatorConfig
 
@@ -38,8 +38,12 @@ def mount_group(layout: Layout, group: GroupPlan, secrets: SecretValues, key: by
         tokens[shard][number] = secrets[tenant.secret][ACCESS_TOKEN_KEY]
     folder = layout.group_dir(group.key)
     files = {
-        folder / "tenants": {f"shard-{n:02}.json": _encode(TenantShard(tenants=tuple(all_))) for n, all_ in settings.items()},
-        folder / "credentials": {f"shard-{n:02}.json": _encode(CredentialShard(access_tokens=all_)) for n, all_ in tokens.items()},
+        folder / "tenants": {
+            f"shard-{n:02}.json": _encode(TenantShard(tenants=tuple(all_))) for n, all_ in settings.items()
+        },
+        folder / "credentials": {
+            f"shard-{n:02}.json": _encode(CredentialShard(access_tokens=all_)) for n, all_ in tokens.items()
+        },
     }
     for target, wanted in files.items():
         _mirror(target, wanted)
@@ -102,7 +106,7 @@ def _number(settings: TenantSettings, access_token: str) -> NumberConfig:
                 sku=item.sku,
                 name=in_language(item.name, language),
                 description=in_language(item.description, language) if item.description else "",
-                price=float(from_minor(item.price_minor, restaurant.currency)),
+                price=item.price_minor / 10 ** decimals_of(restaurant.currency),
                 currency=restaurant.currency,
                 image=item.image,
             )

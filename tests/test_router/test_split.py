@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from comanda_contract.cloud.messages_in import parse_contact
+from comanda_router.split import NotJsonError, Split, split
+from tests.harness import change, text_message, webhook
+from tests.test_contract.test_messages_in import json_values
+
+
+def split_json(document: Any) -> Split:
+    return split("default", msgspec.json.encode(document))
+
+
+def test_items_keep_their_bytes_their_order_and_their_number() -> None:
+    odd = '{"id":"w2", "from":"1","type":"hologram","hologram":{"é":"\\u00e9"} }'
+    body = (
+        '{"entry":[{"id":"A","changes":[{"field":"messages","value":{"metadata":{"phone_number_id":"11"},'
+        f'"messages":[{{"id":"w1","from":"1"}},{odd}]}}}},'
+        '{"field":"messages","value":{"metadata":{"phone_number_id":"22"},"statuses":[{"id":"w3","status":"read"}]}}]}]}'
+    )
+    deliveries = split("brand", body.encode()).deliveries
+    assert [(d.kind, d.phone_number_id, d.key, d.app, d.waba_id) for d in deliveries] == [
+        ("message", "11", "w1", "brand", "A"),
+        ("message", "11", "w2", "brand", "A"),
+        ("status", "22", "w3/read", "brand", "A"),
+    ]
+    assert bytes(deliveries[1].item).decode() == odd
+
+
+def test_a_message_finds_its_contact_by_phone_or_by_user_id() -> None:
+    contacts = [
+        {"wa_id": "2", "profile": {"name": "Beto"}},
+        {"user_id": "CL.a", "profile": {"name": "Ana"}},
+        {"profile": {}},
+    ]
+    messages = [
+        {"id": "w1", "from_user_id": "CL.a", "type": "text"},
+        {"id": "w2", "from": "2", "type": "text"},
+        {"id": "w3", "from": "3", "type": "text"},
+    ]
+    deliveries = split_json(webhook(change("11", contacts=contacts, messages=messages))).deliveries
+    names = [parse_contact(delivery.contact).name for delivery in deliveries]
+    assert names == ["Ana", "Beto", ""]
+
+
+@pytest.mark.parametrize(
+    ("document", "deliveries", "unroutable"),
+    [
+        ({}, 0, 0),
+        ([], 0, 1),
+        ("text", 0, 1),
+        (None, 0, 1),
+        ({"entry": []}, 0, 0),
+        ({"entry": None}, 0, 0),
+        ({"entry": "x"}, 0, 1),
+        ({"entry": [{}]}, 0, 0),
+        ({"entry": [{"changes": []}]}, 0, 0),
+        ({"entry": [{"changes": [{}]}]}, 0, 1),
+        ({"entry": [{"changes": [{"field": "account_update", "value": {"event": "X"}}]}]}, 0, 1),
+        ({"entry": [{"changes": [{"field": "messages", "value": {"messages": [{"id": "w"}]}}]}]}, 0, 1),
+        (webhook(change("11", errors=[{"code": 130429}])), 1, 0),
+        (webhook(change("11", messages=[], statuses=[])), 1, 0),
+        (webhook(change("11", messages="x")), 0, 1),
+        (webhook(change("11", messages=[7, None, "x", {}])), 4, 0),
+        (webhook({"field": "user_preferences", "value": {"metadata": {"phone_number_id": "11"}}}), 1, 0),
+        (webhook({"value": {"metadata": {"phone_number_id": "11"}, "messages": [{"id": "w"}]}}), 1, 0),
+    ],
+)
+def test_every_shape_comes_out_somewhere(document: Any, deliveries: int, unroutable: int) -> None:
+    result = split_json(document)
+    assert (len(result.deliveries), len(result.unroutable)) == (deliveries, unroutable)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"hello", b"[" * 200_000, b'{"a":1}{"b":2}'])
+def test_what_is_no_json_says_so(body: bytes) -> None:
+    with pytest.raises(NotJsonError):
+        split("default", body)
+
+
+@settings(max_examples=200)
+@given(json_values, json_values, json_values)
+def test_any_json_is_split_without_raising(metadata: Any, messages: Any, contacts: Any) -> None:
+    value = {"metadata": metadata, "messages": messages, "contacts": contacts}
+    split_json(webhook({"field": "messages", "value": value}))
+    split_json(webhook(change("11", messages=messages, contacts=contacts, statuses=messages)))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["11", "22", "33"]), st.integers(1, 4)), max_size=8))
+def test_no_item_is_lost_and_none_changes_its_number(shape: list[tuple[str, int]]) -> None:
+    sent = [
+        (number, [text_message(f"w{index}-{item}") for item in range(count)])
+        for index, (number, count) in enumerate(shape)
+    ]
+    result = split_json(webhook(*(change(number, messages=items) for number, items in sent)))
+    assert [(d.phone_number_id, d.key) for d in result.deliveries] == [
+        (number, item["id"]) for number, items in sent for item in items
+    ]

@@ -1,0 +1,306 @@
+"""What every store must do, whatever database is below it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from comanda_store import (
+    Busy,
+    Claim,
+    EventItem,
+    FencedError,
+    InboundItem,
+    NewOrder,
+    NewOrderLine,
+    PendingSend,
+    PublishedTenant,
+    SendResult,
+    StatusItem,
+    Store,
+    TurnResult,
+    workers,
+)
+from tests.test_store.conftest import OpenStore
+
+MESSAGE = InboundItem(
+    tenant="default/napoli",
+    phone_number_id="11",
+    wamid="w1",
+    phone="56911112222",
+    user_id="",
+    name="Ana",
+    type="text",
+    payload='{"text":{"body":"hola"}}',
+    contact="{}",
+    sent_at=1000,
+)
+ORDER = NewOrder(
+    code="K7F2M",
+    customer_name="Ana",
+    fulfilment="delivery",
+    address="Av. Italia 1",
+    latitude=-33.4,
+    longitude=-70.6,
+    notes="sin cebolla",
+    currency="CLP",
+    subtotal=17980,
+    delivery_fee=1500,
+    total=19480,
+    menu_version="m1",
+    lines=(NewOrderLine("MARG", "Pizza Margarita", "", "sin sal", 2, 8990, 17980),),
+)
+
+
+def result(*messages: str, order: NewOrder | None = None, state: bytes = b"{}") -> TurnResult:
+    return TurnResult(state=state, flow_version="f1", handover=False, messages=messages, order=order)
+
+
+async def claimed(store: Store, customer: int) -> Claim:
+    claim = await store.claim(customer)
+    assert isinstance(claim, Claim)
+    return claim
+
+
+async def one_turn(store: Store, item: InboundItem, outcome: TurnResult) -> list[PendingSend]:
+    (ingested,) = await store.ingest([item])
+    return await store.finish(await claimed(store, ingested.customer_id), outcome)
+
+
+class TestInbox:
+    async def test_a_message_is_new_once(self, store: Store) -> None:
+        first = await store.ingest([MESSAGE, replace(MESSAGE, wamid="w2"), MESSAGE])
+        again = await store.ingest([MESSAGE])
+        assert [each.duplicate for each in (*first, *again)] == [False, False, True, True]
+
+    async def test_the_same_wamid_on_two_numbers_is_two_messages(self, store: Store) -> None:
+        other = replace(MESSAGE, tenant="default/farol", phone_number_id="22")
+        ingested = await store.ingest([MESSAGE, other])
+        assert [each.duplicate for each in ingested] == [False, False]
+        assert ingested[0].customer_id != ingested[1].customer_id
+
+    async def test_the_same_wamid_at_once_on_two_pods_is_stored_once(self, open_store: OpenStore) -> None:
+        pods = [await open_store("pod-0"), await open_store("pod-1")]
+        for index in range(20):
+            item = replace(MESSAGE, wamid=f"w{index}")
+            answers = await asyncio.gather(*(pod.ingest([item]) for pod in pods))
+            assert sorted(answer[0].duplicate for answer in answers) == [False, True]
+
+    async def test_a_customer_is_known_by_phone_and_by_user_id(self, store: Store) -> None:
+        both = replace(MESSAGE, user_id="CL.1")
+        hidden = replace(MESSAGE, wamid="w2", phone="", user_id="CL.1")
+        ingested = await store.ingest([both, hidden])
+        assert ingested[0].customer_id == ingested[1].customer_id
+        claim = await claimed(store, ingested[0].customer_id)
+        assert (claim.phone, claim.user_id) == ("56911112222", "CL.1")
+
+    async def test_a_user_id_that_comes_later_is_learnt(self, store: Store) -> None:
+        (first,) = await store.ingest([MESSAGE])
+        await store.ingest([replace(MESSAGE, wamid="w2", user_id="CL.1")])
+        (third,) = await store.ingest([replace(MESSAGE, wamid="w3", phone="", user_id="CL.1")])
+        assert third.customer_id == first.customer_id
+
+    async def test_a_silent_message_is_stored_and_gets_no_turn(self, store: Store) -> None:
+        (ingested,) = await store.ingest([replace(MESSAGE, silent=True)])
+        assert (ingested.duplicate, ingested.customer_id) == (False, 0)
+        assert (await store.ingest([MESSAGE]))[0].duplicate
+
+    async def test_statuses_and_events_are_kept_once(self, store: Store) -> None:
+        status = StatusItem("default/napoli", "11", "out1", "sent", 1, 0, "{}")
+        event = EventItem("default/napoli", "11", "k", "user_preferences", "{}")
+        assert [each.duplicate for each in await store.ingest([status, event, status, event])] == [
+            False,
+            False,
+            True,
+            True,
+        ]
+
+    async def test_one_bad_item_takes_back_its_own_batch_alone(self, store: Store) -> None:
+        broken = replace(MESSAGE, wamid=None)  # type: ignore[arg-type]
+        outcomes = await asyncio.gather(
+            store.ingest([replace(MESSAGE, wamid="a")]),
+            store.ingest([replace(MESSAGE, wamid="b", phone="5690"), broken]),
+            store.ingest([replace(MESSAGE, wamid="c")]),
+            return_exceptions=True,
+        )
+        assert isinstance(outcomes[1], Exception)
+        again = await store.ingest([replace(MESSAGE, wamid=wamid, phone="5690") for wamid in ("a", "b", "c")])
+        assert [each.duplicate for each in again] == [True, False, True]
+
+
+class TestTurns:
+    async def test_messages_are_claimed_in_the_order_they_were_sent(self, store: Store) -> None:
+        items = [
+            replace(MESSAGE, wamid=f"w{index}", sent_at=sent) for index, sent in enumerate((3000, 1000, 2000, 1000))
+        ]
+        ingested = await store.ingest(items)
+        order = []
+        for _ in items:
+            claim = await claimed(store, ingested[0].customer_id)
+            order.append(claim.inbox_id)
+            await store.finish(claim, result())
+        assert order == [2, 4, 3, 1]
+        assert await store.claim(ingested[0].customer_id) is None
+
+    async def test_a_turn_writes_state_order_and_messages_together(self, store: Store) -> None:
+        sends = await one_turn(store, MESSAGE, result('{"a":1}', '{"b":2}', order=ORDER, state=b'{"node":"x"}'))
+        assert [send.payload for send in sends] == ['{"a":1}', '{"b":2}']
+        (order,) = await store.list_orders()
+        assert (order.code, order.total, order.lines[0].quantity, order.tenant) == ("K7F2M", 19480, 2, "default/napoli")
+        (ingested,) = await store.ingest([replace(MESSAGE, wamid="w2")])
+        claim = await claimed(store, ingested.customer_id)
+        assert (claim.state, claim.flow_version, claim.version) == (b'{"node":"x"}', "f1", 1)
+
+    async def test_a_turn_cannot_be_written_twice(self, store: Store) -> None:
+        (ingested,) = await store.ingest([MESSAGE])
+        claim = await claimed(store, ingested.customer_id)
+        await store.finish(claim, result("{}", order=ORDER))
+        with pytest.raises(FencedError):
+            await store.finish(claim, result("{}", order=ORDER))
+        assert len(await store.list_orders()) == 1
+
+    async def test_a_pod_that_lost_the_conversation_writes_nothing(self, open_store: OpenStore) -> None:
+        frozen, other = await open_store("pod-0"), await open_store("pod-1")
+        (ingested,) = await frozen.ingest([MESSAGE])
+        claim = await claimed(frozen, ingested.customer_id)
+        assert await other.claim(ingested.customer_id) == Busy()
+        # The frozen pod's heartbeat runs out, as seen by the database's clock.
+        await expire(other, frozen.incarnation)
+        taken = await other.take_over()
+        assert [waiting.customer_id for waiting in taken.conversations] == [ingested.customer_id]
+        await other.finish(await claimed(other, ingested.customer_id), result('{"from":"other"}', order=ORDER))
+        with pytest.raises(FencedError):
+            await frozen.finish(claim, result('{"from":"frozen"}', order=ORDER))
+        assert len(await other.list_orders()) == 1
+
+    async def test_a_message_is_parked_after_five_tries_and_the_next_one_goes_on(self, store: Store) -> None:
+        ingested = await store.ingest([MESSAGE, replace(MESSAGE, wamid="w2")])
+        for attempt in range(1, 6):
+            claim = await claimed(store, ingested[0].customer_id)
+            assert (claim.inbox_id, claim.attempts) == (1, attempt)
+        assert (await claimed(store, ingested[0].customer_id)).inbox_id == 2
+
+
+class TestOutbox:
+    async def send(self, store: Store) -> PendingSend:
+        (send,) = await one_turn(store, MESSAGE, result("{}"))
+        return send
+
+    async def state_of(self, store: Store, send: PendingSend) -> str:
+        def read(connection: object) -> str:
+            return str(connection.exec_driver_sql(f"select state from outbox where id={send.outbox_id}").scalar_one())  # type: ignore[attr-defined]
+
+        return await store._committer.run(read)
+
+    async def test_a_send_begins_once(self, store: Store) -> None:
+        send = await self.send(store)
+        assert [await store.begin_send(send), await store.begin_send(send)] == [True, False]
+
+    @pytest.mark.parametrize(
+        ("statuses", "state"),
+        [
+            ((), "sent"),
+            (("delivered",), "delivered"),
+            (("read", "delivered", "sent"), "read"),
+            (("failed",), "failed"),
+            (("teleported",), "sent"),
+        ],
+    )
+    async def test_statuses_raise_the_state_and_never_lower_it(
+        self, store: Store, statuses: tuple[str, ...], state: str
+    ) -> None:
+        send = await self.send(store)
+        await store.begin_send(send)
+        await store.finish_send(send, SendResult("sent", wamid="out1"))
+        await store.ingest([status(name) for name in statuses])
+        assert await self.state_of(store, send) == state
+
+    async def test_a_status_before_the_sends_own_answer_is_not_lost(self, store: Store) -> None:
+        send = await self.send(store)
+        await store.begin_send(send)
+        await store.ingest([status("delivered")])
+        await store.finish_send(send, SendResult("sent", wamid="out1"))
+        assert await self.state_of(store, send) == "delivered"
+
+    async def test_a_tagged_status_settles_a_send_of_unknown_outcome(self, store: Store) -> None:
+        send = await self.send(store)
+        await store.begin_send(send)
+        await store.finish_send(send, SendResult("unknown"))
+        await store.ingest([status("sent", outbox_id=send.outbox_id)])
+        assert await self.state_of(store, send) == "sent"
+
+    async def test_a_status_of_another_number_settles_nothing(self, store: Store) -> None:
+        send = await self.send(store)
+        await store.begin_send(send)
+        await store.finish_send(send, SendResult("unknown"))
+        await store.ingest([replace(status("sent", outbox_id=send.outbox_id), tenant="x/y", phone_number_id="99")])
+        assert await self.state_of(store, send) == "unknown"
+
+    async def test_an_unknown_send_goes_out_once_more_and_then_waits_for_people(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(workers, "UNKNOWN_MS", -1)
+        send = await self.send(store)
+        for again in (True, False):
+            await store.begin_send(send)
+            await store.finish_send(send, SendResult("unknown"))
+            assert [each.outbox_id for each in (await store.take_over()).sends] == [send.outbox_id] * again
+        assert (await store.take_over()).sends == ()
+        assert await self.state_of(store, send) == "unknown"
+
+    async def test_costs_are_written_once_from_the_one_pricing_object(self, store: Store) -> None:
+        priced = replace(status("sent"), category="service", pricing_type="regular", pricing_model="PMP")
+        await store.ingest([priced, replace(priced, status="delivered"), status("read")])
+
+        def read(connection: object) -> list[tuple[str, ...]]:
+            rows = connection.exec_driver_sql("select wamid, category, type from costs").all()  # type: ignore[attr-defined]
+            return [tuple(row) for row in rows]
+
+        assert await store._committer.run(read) == [("out1", "service", "regular")]
+
+
+class TestTakeover:
+    async def test_what_a_dead_pod_left_is_taken_and_what_a_living_one_has_is_not(self, open_store: OpenStore) -> None:
+        dead, living = await open_store("pod-0"), await open_store("pod-1")
+        sends = await one_turn(dead, MESSAGE, result("{}", "{}"))
+        await dead.begin_send(sends[0])
+        await dead.ingest([replace(MESSAGE, wamid="w2")])
+        assert (await living.take_over()).conversations == ()
+        await expire(living, dead.incarnation)
+        left = await living.take_over()
+        # The send under way at the death is of unknown outcome: it waits for a status first.
+        assert [each.outbox_id for each in left.sends] == [sends[1].outbox_id]
+        assert len(left.conversations) == 1
+        assert (await living.take_over()).conversations == ()
+
+    async def test_a_restarted_pod_takes_its_own_at_once(self, open_store: OpenStore) -> None:
+        first = await open_store("pod-0", "pod-0:1")
+        await first.ingest([MESSAGE])
+        second = await open_store("pod-0", "pod-0:2")
+        assert len((await second.take_over()).conversations) == 1
+
+
+class TestVersions:
+    async def test_a_flow_is_published_once_and_kept(self, store: Store) -> None:
+        tenant = PublishedTenant("default/napoli", "11", "w", "Napoli", "standard", "f1", '{"a":1}', "m1", "{}")
+        assert await store.publish(tenant, "test")
+        assert not await store.publish(tenant, "test")
+        assert await store.publish(replace(tenant, flow_version="f2", flow='{"a":2}'), "test")
+        assert await store.flow_document("default/napoli", "f1") == '{"a":1}'
+        assert await store.flow_document("default/other", "f1") is None
+
+
+def status(name: str, outbox_id: int = 0) -> StatusItem:
+    rank = {"sent": 1, "delivered": 2, "read": 3}.get(name, 0)
+    return StatusItem(
+        "default/napoli", "11", "out1", name, rank, outbox_id, "{}", error_code=131026 if name == "failed" else 0
+    )
+
+
+async def expire(store: Store, incarnation: str) -> None:
+    def age(connection: object) -> None:
+        connection.exec_driver_sql(f"update workers set seen_at = 0 where incarnation = '{incarnation}'")  # type: ignore[attr-defined]
+
+    await store._committer.run(age)
