@@ -31,9 +31,10 @@ $(READY): uv.lock pyproject.toml tools/uv.txt
 	@$(say) "  the locked packages"
 	@$(BIN)/uv export --quiet --frozen --all-extras --no-emit-project --format requirements.txt > $(VENV)/requirements.txt
 	@cat tools/uv.txt >> $(VENV)/requirements.txt
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(VENV)/requirements.txt
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes $(VENV)/requirements.txt
 	@$(say) "  comanda itself"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@$(BIN)/python -m compileall -q $(ROOMS)
 	@touch $@
 
 demo: setup ## Three restaurants take orders on this machine; then chat with them (ONCE=1 ends after the orders)

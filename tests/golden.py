@@ -11,4 +11,6 @@ def assert_golden(path: Path, actual: str) -> None:
     if os.environ.get("UPDATE_GOLDEN") == "1":
         path.write_text(actual, encoding="utf-8")
     assert path.exists(), f"{path.name} is missing: run with UPDATE_GOLDEN=1 and look at what it writes"
-    assert actual == path.read_text(encoding="utf-8"), f"{path.name} differs: if that is meant, run with UPDATE_GOLDEN=1"
+    assert actual == path.read_text(encoding="utf-8"), (
+        f"{path.name} differs: if that is meant, run with UPDATE_GOLDEN=1"
+    )

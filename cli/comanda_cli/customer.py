@@ -64,13 +64,21 @@ class Customer:
     """One person in one conversation."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, simulator_url: str, phone_number_id: str, phone: str, name: str
+        self,
+        session: aiohttp.ClientSession,
+        simulator_url: str,
+        *,
+        phone_number_id: str,
+        phone: str,
+        name: str,
+        patience_seconds: float = REPLY_SECONDS,
     ) -> None:
         self._session = session
         self._url = simulator_url
         self._number = phone_number_id
         self._phone = phone
         self._name = name
+        self._patience_seconds = patience_seconds
         self._seen = 0
         self._offered: dict[str, dict[str, Any]] = {}
 
@@ -109,7 +117,7 @@ class Customer:
 
     async def _replies(self) -> list[Bubble]:
         try:
-            async with asyncio.timeout(REPLY_SECONDS):
+            async with asyncio.timeout(self._patience_seconds):
                 while True:
                     params = {
                         "after": str(self._seen),
@@ -124,7 +132,7 @@ class Customer:
                         return [self._read(entry["payload"]) for entry in entries]
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            raise NoReplyError(f"The bot did not answer within {REPLY_SECONDS:.0f} s.") from None
+            raise NoReplyError(f"The bot did not answer within {self._patience_seconds:.0f} s.") from None
 
     def _read(self, payload: dict[str, Any]) -> Bubble:
         """Remember what can be tapped, and return the message as a bubble."""

@@ -146,7 +146,13 @@ async def _play(console: Console, options: LocalOptions, session: aiohttp.Client
         title = f"{scene.customer} writes to {scene.restaurant}"
         console.print()
         console.rule(title, style="dim")
-        customer = Customer(session, str(options.simulator_url), scene.phone_number_id, scene.phone, scene.customer)
+        customer = Customer(
+            session,
+            str(options.simulator_url),
+            phone_number_id=scene.phone_number_id,
+            phone=scene.phone,
+            name=scene.customer,
+        )
         try:
             for step in scene.steps:
                 said, replies = await customer.do(step)

@@ -21,7 +21,7 @@ from comanda_cli.local.layout import Layout, write_atomic
 from comanda_cli.local.mounts import encode_simulator_config, mount_apps, mount_group, simulator_config
 from comanda_cli.local.processes import ManagedProcess, ProcessSpec, free_port, port_is_free
 from comanda_contract.directory import Directory, Group, NumberEntry, PodEndpoint, encode_directory
-from comanda_contract.errors import InvalidInputError, UnavailableError
+from comanda_contract.errors import ComandaError, InvalidInputError, UnavailableError
 from comanda_contract.names import group_key
 from comanda_operator.plan import GroupPlan, Plan, plan
 from comanda_store.engine import sqlite_url
@@ -165,7 +165,11 @@ class LocalCluster:
 
     async def _watch_files(self, stop: asyncio.Event) -> None:
         async for _ in awatch(self._options.folder, stop_event=stop, debounce=200, step=50, recursive=True):
-            await self._reconcile(self._folder.read())
+            try:
+                await self._reconcile(self._folder.read())
+            except (ComandaError, OSError) as error:
+                # The folder may be gone for a moment, for instance while Git changes branches.
+                self._events.say("reload_failed", message=str(error))
 
     async def _wait_for_change(self) -> None:
         await self._changed.wait()
@@ -199,9 +203,10 @@ class LocalCluster:
         """Take numbers that are no longer planned out of the directory."""
         self._served &= kept
         for group in self._groups.values():
-            remaining = tuple(t for t in group.plan.tenants if t.settings.phone_number_id in kept)
-            for gone in set(group.plan.tenants) - set(remaining):
-                self._events.say("tenant_removed", tenant=gone.settings.tenant)
+            for tenant in group.plan.tenants:
+                if tenant.settings.phone_number_id not in kept:
+                    self._events.say("tenant_removed", tenant=tenant.settings.tenant)
+            remaining = tuple(tenant for tenant in group.plan.tenants if tenant.settings.phone_number_id in kept)
             group.plan = replace(group.plan, tenants=remaining)
         self._publish_directory()
 

@@ -28,7 +28,7 @@ _SENTENCES: dict[str, str] = {
     "file_refused": "{problem}",
     "file_accepted": "{file} is in force again",
     "kind_ignored": "{file}: kind {kind} is not used in local mode",
-    "reloaded": "Configuration {generation} is in force",
+    "reload_failed": "The folder could not be read again; what was read before stays in force: {message}",
     "stopping": "Stopping: finishing what was acknowledged",
     "stopped": "Stopped",
 }
@@ -38,6 +38,7 @@ _STYLES = {
     "process_exited": "yellow",
     "resource_refused": "yellow",
     "file_refused": "red",
+    "reload_failed": "red",
 }
 
 

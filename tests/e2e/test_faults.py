@@ -1,0 +1,201 @@
+"""What a customer gets when things break: acknowledged means answered, and an order exists once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from comanda_cli.customer import Say
+from tests.e2e.world import FAROL, NAPOLI, ORDER_TOTAL, PARRILLA, World, kill
+from tests.harness import change, text_message, until, webhook
+
+PHONES = [f"5699{index:07}" for index in range(1, 400)]
+
+
+async def test_a_pod_killed_between_acknowledgement_and_reply_still_replies(world: World) -> None:
+    running = await world.up()
+    await world.faults(graph_down=True)
+    for phone in PHONES[:10]:
+        await world.let_write(phone, "hola")
+    for name in ("pool-default-0", "pool-default-1"):
+        kill(running.pid_of(name))
+    await world.faults()
+    await world.count_replies(10)
+    assert set(Counter(entry["customer"] for entry in await world.replies()).values()) == {1}
+
+
+async def test_an_order_exists_once_although_its_pod_is_killed_again_and_again(world: World) -> None:
+    running = await world.up()
+    phones = PHONES[:24]
+    ordering = asyncio.gather(*(world.order(phone) for phone in phones))
+    kills = 0
+    while not ordering.done():
+        await until(lambda: len(running.named("process_started")) >= 4 + kills or ordering.done(), 30)
+        if kills < 6:
+            kill(running.pid_of(f"pool-default-{kills % 2}"))
+            kills += 1
+        else:
+            break
+        before = len(await world.replies())
+
+        async def goes_on(seen: int = before) -> bool:
+            return ordering.done() or len(await world.replies()) > seen
+
+        await until(goes_on, 30)
+    await ordering
+    orders = world.orders("default/napoli")
+    assert len(orders) == len(phones)
+    assert {order["total"] for order in orders} == {ORDER_TOTAL}
+    assert kills > 0
+
+
+async def test_a_router_killed_in_the_middle_loses_nothing(world: World) -> None:
+    running = await world.up()
+    phones = PHONES[:30]
+    writing = [asyncio.create_task(world.let_write(phone, "hola")) for phone in phones]
+    for round_ in range(3):
+        await until(lambda limit=round_ + 1: len(running.named("process_started")) >= 3 + limit, 30)
+        kill(running.pid_of("router"))
+    await asyncio.gather(*writing)
+    await world.count_replies(len(phones))
+
+
+async def test_sigterm_with_fifty_acknowledged_messages_waiting_loses_none(world: World) -> None:
+    running = await world.up()
+    await world.faults(graph_down=True)
+    await asyncio.gather(*(world.let_write(phone, "hola") for phone in PHONES[:50]))
+    assert await running.stop() == 0
+    await world.faults()
+    assert await world.replies() == []
+    await world.up()
+    await world.count_replies(50)
+
+
+async def test_a_graph_api_that_is_down_for_a_while_delays_replies_and_keeps_their_order(world: World) -> None:
+    await world.up()
+    await world.faults(graph_down=True)
+    texts = ["hola", "2 margarita", "retiro"]
+    for text in texts:
+        await world.let_write(PHONES[0], text)
+    await world.faults()
+    await world.count_replies(3, PHONES[0])
+    bodies = [str(entry["payload"]) for entry in await world.replies(PHONES[0])]
+    assert "Bienvenido" in bodies[0]
+    assert "delivery o lo retiras" in bodies[1]
+    assert "Resumen" in bodies[2]
+
+
+async def test_a_lost_answer_is_settled_by_the_status_and_not_sent_twice(world: World) -> None:
+    await world.up()
+    await world.faults(graph_lose_answer=1.0)
+    await world.let_write(PHONES[0], "hola")
+
+    async def accepted() -> bool:
+        return len(await world.replies(PHONES[0])) == 1
+
+    await until(accepted)
+    await world.faults()
+    # The next message's reply shows that the conversation goes on, and the first one was not repeated meanwhile.
+    await world.let_write(PHONES[0], "2 margarita")
+    await world.count_replies(2, PHONES[0])
+
+
+async def test_statuses_before_the_answer_and_duplicated_webhooks_change_nothing(world: World) -> None:
+    await world.up()
+    await world.faults(status_first=1.0, duplicate=0.5, reorder=0.3, batch=20, seed=7)
+    await asyncio.gather(*(world.order(phone) for phone in PHONES[:8]))
+    assert len(world.orders("default/napoli")) == 8
+    await world.count_replies(24)
+
+
+async def test_the_same_message_twice_at_once_is_answered_once(world: World) -> None:
+    await world.up()
+    document = webhook(change(NAPOLI, messages=[text_message("wamid.twice", PHONES[0], "hola", 2_000_000_000)]))
+    await world.let_write(PHONES[1], "hola")  # somebody else, to see when answers would have come
+    assert await asyncio.gather(*(world.post(document) for _ in range(8))) == [200] * 8
+    await world.let_write(PHONES[0], "menú")  # opens the window at Meta's side as well
+    await world.count_replies(1, PHONES[1])
+
+    async def answered() -> bool:
+        return any("Este es nuestro menú" in str(entry["payload"]) for entry in await world.replies(PHONES[0]))
+
+    await until(answered)
+    welcomes = [entry for entry in await world.replies(PHONES[0]) if "Bienvenido" in str(entry["payload"])]
+    assert len(welcomes) <= 1
+
+
+async def test_two_quick_messages_of_one_customer_are_never_swapped_or_lost(world: World) -> None:
+    await world.up()
+    for phone in PHONES[:10]:
+        await world.let_write(phone, "2 margarita", acked=False)
+        await world.let_write(phone, "retiro", acked=False)
+    await world.count_replies(20)
+    for phone in PHONES[:10]:
+        first, second = [str(entry["payload"]) for entry in await world.replies(phone)]
+        assert "delivery o lo retiras" in first
+        assert "Resumen" in second
+
+
+async def test_a_webhook_of_several_tenants_one_without_a_pod_is_handled_once_each(world: World) -> None:
+    running = await world.up()
+    for phone, number in ((PHONES[0], NAPOLI), (PHONES[1], PARRILLA)):
+        await world.let_write(phone, "hola", number)
+    await world.count_replies(2)
+    document = webhook(
+        change(NAPOLI, messages=[text_message("wamid.a", PHONES[0], "menú", 2_000_000_000)]),
+        change(PARRILLA, messages=[text_message("wamid.b", PHONES[1], "carta", 2_000_000_000)]),
+    )
+    kill(running.pid_of("tenant-parrilla-0"))
+    assert await world.post(document) == 503
+    await world.post_until_taken(document)
+    assert await world.post(document) == 200
+    await world.count_replies(2, PHONES[0])
+    await world.count_replies(2, PHONES[1])
+
+
+async def test_a_thousand_items_in_one_webhook_are_all_answered(world: World) -> None:
+    await world.up()
+    phones = PHONES[:300]
+    # The customers write first, so that Meta's window is open; then a thousand items of two tenants in one POST.
+    await asyncio.gather(*(world.let_write(phone, "hola", FAROL) for phone in phones))
+    await world.count_replies(300, number=FAROL, seconds=60)
+    items = [
+        text_message(f"wamid.{index}", PHONES[index % 300], "hola", 2_000_000_000 + index) for index in range(1000)
+    ]
+    document = webhook(*(change(FAROL, messages=items[start : start + 50]) for start in range(0, 1000, 50)))
+    await world.post_until_taken(document)
+    await world.count_replies(1300, number=FAROL, seconds=90)
+
+
+async def test_meta_refusing_a_token_stops_that_tenant_until_it_is_mended(world: World) -> None:
+    await world.up()
+    napoli = world.folder / "napoli.yaml"
+    good = napoli.read_text()
+    napoli.write_text(good.replace("demo-token-of-napoli", "expired"))
+    await world.let_write(PHONES[0], "hola", FAROL)
+    await world.count_replies(1, number=FAROL)
+
+    async def refused() -> bool:
+        await world.let_write(PHONES[1], "hola")
+        async with world.session.get(f"{world.graph_url}/simulator/stats") as response:
+            return "190" in (await response.json())["sends"]["refused"]
+
+    await until(refused)
+    await world.let_write(PHONES[2], "hola", FAROL)
+    await world.count_replies(2, number=FAROL)
+    sent = len(await world.replies(number=NAPOLI))
+    napoli.write_text(good)
+
+    async def goes_on() -> bool:
+        return len(await world.replies(number=NAPOLI)) > sent
+
+    await until(goes_on)
+
+
+async def test_customers_steps_make_an_order_in_the_kitchen(world: World) -> None:
+    await world.up()
+    customer = world.customer(PHONES[0])
+    for step in (Say("Hola, quiero 2 margarita y 1 coca cola"), Say("retiro"), Say("sí")):
+        await customer.do(step)
+    (order,) = world.orders()
+    assert (order["total"], order["fulfilment"], order["customer_name"]) == (ORDER_TOTAL, "pickup", "Ana")
