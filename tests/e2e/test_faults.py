@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from functools import partial
+from typing import Any
 
 from comanda_cli.customer import Say
-from tests.e2e.world import FAROL, NAPOLI, ORDER_TOTAL, PARRILLA, World, kill
+from tests.e2e.world import FAROL, NAPOLI, ORDER_TOTAL, PARRILLA, Running, World, kill
 from tests.harness import change, text_message, until, webhook
 
 PHONES = [f"5699{index:07}" for index in range(1, 400)]
@@ -29,19 +31,10 @@ async def test_an_order_exists_once_although_its_pod_is_killed_again_and_again(w
     phones = PHONES[:24]
     ordering = asyncio.gather(*(world.order(phone) for phone in phones))
     kills = 0
-    while not ordering.done():
-        await until(lambda: len(running.named("process_started")) >= 4 + kills or ordering.done(), 30)
-        if kills < 6:
-            kill(running.pid_of(f"pool-default-{kills % 2}"))
-            kills += 1
-        else:
-            break
-        before = len(await world.replies())
-
-        async def goes_on(seen: int = before) -> bool:
-            return ordering.done() or len(await world.replies()) > seen
-
-        await until(goes_on, 30)
+    while not ordering.done() and kills < 6:
+        kill(running.pid_of(f"pool-default-{kills % 2}"))
+        kills += 1
+        await until(partial(_goes_on, world, running, ordering, 4 + kills, len(await world.replies())), 40)
     await ordering
     orders = world.orders("default/napoli")
     assert len(orders) == len(phones)
@@ -53,8 +46,8 @@ async def test_a_router_killed_in_the_middle_loses_nothing(world: World) -> None
     running = await world.up()
     phones = PHONES[:30]
     writing = [asyncio.create_task(world.let_write(phone, "hola")) for phone in phones]
-    for round_ in range(3):
-        await until(lambda limit=round_ + 1: len(running.named("process_started")) >= 3 + limit, 30)
+    for starts in (4, 5, 6):
+        await until(partial(_started, running, starts), 30)
         kill(running.pid_of("router"))
     await asyncio.gather(*writing)
     await world.count_replies(len(phones))
@@ -199,3 +192,12 @@ async def test_customers_steps_make_an_order_in_the_kitchen(world: World) -> Non
         await customer.do(step)
     (order,) = world.orders()
     assert (order["total"], order["fulfilment"], order["customer_name"]) == (ORDER_TOTAL, "pickup", "Ana")
+
+
+def _started(running: Running, count: int) -> bool:
+    return len(running.named("process_started")) >= count
+
+
+async def _goes_on(world: World, running: Running, work: asyncio.Future[Any], starts: int, replies: int) -> bool:
+    """Tell whether the killed process is back and a further reply has been accepted, or all work is done."""
+    return work.done() or (_started(running, starts) and len(await world.replies()) > replies)

@@ -158,13 +158,13 @@ class World:
 
 async def _read_events(process: asyncio.subprocess.Process, events: list[dict[str, Any]]) -> None:
     assert process.stdout is not None
-    async for line in process.stdout:
+    while line := await process.stdout.readline():
         events.append(json.loads(line))
 
 
 async def _read_lines(process: asyncio.subprocess.Process, lines: list[str]) -> None:
     assert process.stderr is not None
-    async for line in process.stderr:
+    while line := await process.stderr.readline():
         lines.append(line.decode())
 
 
