@@ -10,9 +10,9 @@ from typing import Any
 
 import uvicorn
 
-APP_SECRET = "app-secret-of-tests"  # noqa: S105
-PREVIOUS_SECRET = "previous-secret-of-tests"  # noqa: S105
-VERIFY_TOKEN = "verify-token-of-tests"  # noqa: S105
+APP_SECRET = "app-secret-of-tests"
+PREVIOUS_SECRET = "previous-secret-of-tests"
+VERIFY_TOKEN = "verify-token-of-tests"
 
 
 def sign(body: bytes, secret: str = APP_SECRET) -> str:

@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from comanda_store import StorageError, Store, WeakDurabilityError
+from comanda_store import StorageError, Store, WeakDurabilityError, migrations
 from comanda_store.engine import check_durability, migrate, open_engine, sqlite_url
 from comanda_store.sql import METADATA
 from tests.test_store.test_store import MESSAGE
@@ -100,3 +102,16 @@ async def test_an_error_says_nothing_of_the_customer(tmp_path: Path) -> None:
     assert "canary" not in str(caught.value)
     assert "56999999999" not in str(caught.value)
     await store.close()
+
+
+def test_the_first_schema_can_be_taken_back(tmp_path: Path) -> None:
+    engine = open_engine(sqlite_url(tmp_path / "c.db"))
+    migrate(engine)
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+        tables = connection.exec_driver_sql("select name from sqlite_master where type = 'table'").scalars().all()
+    engine.dispose()
+    assert set(tables) <= {"alembic_version", "sqlite_sequence"}
