@@ -51,7 +51,7 @@ def create_app(settings: RouterSettings) -> RouterApp:
         async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
             lines = Lines(session, bytes.fromhex(settings.master_key.get_secret_value()), settings.deadline_seconds)
             dead_letters = DeadLetters(settings.dead_letters_dir, settings.dead_letters_bytes)
-            router.receiver = WebhookReceiver(apps, places, lines, dead_letters)
+            router.receiver = WebhookReceiver(apps, places, lines, dead_letters, settings.deadline_seconds)
             _refresh(apps, places)
             refreshing = asyncio.create_task(_keep_fresh(apps, places, settings.reload_seconds), name="refresh")
             _log.info("router_started", apps=len(places.directory.apps), numbers=len(places.directory.numbers))

@@ -89,7 +89,7 @@ class PodLine:
         BATCH_SIZE.observe(len(deliveries))
         try:
             answers = await self._post(deliveries)
-        except PodUnreachableError as error:
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, those who wait must hear of it
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)

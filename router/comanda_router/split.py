@@ -6,6 +6,7 @@ Nothing is dropped here: what has no number, or a shape nobody knows, comes out 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -50,7 +51,11 @@ class NotJsonError(ValueError):
 
 def split(app: str, body: bytes) -> Split:
     """Split a webhook of an app. Raises `NotJsonError`; every JSON document gives an answer, `{}` an empty one."""
-    envelope = _envelope(body)
+    try:
+        envelope = _envelope(body)
+    except NotJsonError:
+        # Half a surrogate pair is JSON by its grammar, but our decoder refuses it; one odd character must cost no message.
+        envelope = _envelope(whole_characters(body))
     if envelope is None:
         return Split((), (Unroutable("", "", body),))
     deliveries: list[Delivery] = []
@@ -63,6 +68,22 @@ def split(app: str, body: bytes) -> Split:
                 else:
                     unroutable.append(part)
     return Split(tuple(deliveries), tuple(unroutable))
+
+
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL
+)
+_HALF_PAIR_LENGTH = len(rb"\ud800")
+
+
+def whole_characters(body: bytes) -> bytes:
+    """Return JSON text with each half of a surrogate pair replaced by U+FFFD; everything else stays byte for byte."""
+
+    def whole(match: re.Match[bytes]) -> bytes:
+        escape = match.group()
+        return rb"\ufffd" if len(escape) == _HALF_PAIR_LENGTH and escape[2:3] in b"dD" else escape
+
+    return _ESCAPE.sub(whole, body)
 
 
 def _envelope(body: bytes) -> Envelope | None:

@@ -62,11 +62,14 @@ class _Parcel:
 class WebhookReceiver:
     """The ASGI end of `POST /webhook[/{app}]`, outside the framework's request machinery, which costs more than it."""
 
-    def __init__(self, apps: Apps, places: Places, lines: Lines, dead_letters: DeadLetters) -> None:
+    def __init__(
+        self, apps: Apps, places: Places, lines: Lines, dead_letters: DeadLetters, deadline_seconds: float
+    ) -> None:
         self._apps = apps
         self._places = places
         self._lines = lines
         self._dead_letters = dead_letters
+        self._deadline_seconds = deadline_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one webhook."""
@@ -115,7 +118,12 @@ class WebhookReceiver:
                 dead.append(_dead("wrong_app", delivery))
             else:
                 wanted.append(delivery)
-        stored = await self._deliver_all(wanted, dead)
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                stored = await self._deliver_all(wanted, dead)
+        except TimeoutError:
+            # A pod may be storing it still; Meta sends it again, and what was stored is known then.
+            stored = False
         if dead:
             try:
                 await asyncio.to_thread(self._dead_letters.keep, dead)

@@ -54,7 +54,7 @@ def _create(connection: Connection, item: InboundItem, now: int) -> int:
         "phone_number_id": item.phone_number_id,
         "flow_version": "",
         "version": 0,
-        "handover": False,
+        "handover_until": 0,
         "last_inbound_at": item.sent_at,
     }
     connection.execute(insert(sql.CONVERSATIONS), conversation)

@@ -66,7 +66,10 @@ class Ingested:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A message that this pod may handle now, with all that its turn needs; `version` is the fence."""
+    """A message that this pod may handle now, with all that its turn needs; `version` is the fence.
+
+    Until `handover_until` staff has the conversation; 0 when the bot has it.
+    """
 
     inbox_id: int
     tenant: str
@@ -81,7 +84,7 @@ class Claim:
     state: bytes | None
     flow_version: str
     version: int
-    handover: bool
+    handover_until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +126,11 @@ class NewOrder:
 
 @dataclass(frozen=True, slots=True)
 class TurnResult:
-    """What a turn changes: the state, the messages to send (rendered Graph API JSON) and at most one order."""
+    """What a turn changes: the state, who has the conversation, the messages to send (Graph API JSON), an order."""
 
     state: bytes
     flow_version: str
-    handover: bool
+    handover_until: int
     messages: tuple[str, ...]
     order: NewOrder | None = None
 

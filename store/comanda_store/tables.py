@@ -88,7 +88,8 @@ class ConversationRow(SQLModel, table=True):
     state: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     flow_version: str = Field(default="", max_length=32)
     version: int = Field(default=0)
-    handover: bool = Field(default=False)
+    handover_until: int = Field(default=0, sa_type=BigInteger)
+    """Until when staff has the conversation and the bot is silent; 0 when the bot has it."""
     last_inbound_at: int = Field(default=0, sa_type=BigInteger)
 
 

@@ -24,7 +24,7 @@ _next_pending = (
         sql.CONVERSATIONS.c.state,
         sql.CONVERSATIONS.c.flow_version,
         sql.CONVERSATIONS.c.version,
-        sql.CONVERSATIONS.c.handover,
+        sql.CONVERSATIONS.c.handover_until,
     )
     .join(sql.CONVERSATIONS, sql.CONVERSATIONS.c.customer_id == sql.INBOX.c.customer_id)
     .where(sql.INBOX.c.customer_id == bindparam("customer"), sql.INBOX.c.state == sql.PENDING)
@@ -76,7 +76,7 @@ def claim(connection: Connection, owner: str, customer: int) -> Claim | Busy | N
         state=row.state,
         flow_version=row.flow_version,
         version=row.version,
-        handover=row.handover,
+        handover_until=row.handover_until,
     )
 
 
@@ -86,7 +86,7 @@ _advance = (
     .values(
         state=bindparam("new_state"),
         flow_version=bindparam("new_flow_version"),
-        handover=bindparam("new_handover"),
+        handover_until=bindparam("new_handover_until"),
         version=bindparam("seen") + 1,
         last_inbound_at=bindparam("inbound_at"),
     )
@@ -115,7 +115,7 @@ def finish(connection: Connection, owner: str, claimed: Claim, result: TurnResul
             "seen": claimed.version,
             "new_state": result.state,
             "new_flow_version": result.flow_version,
-            "new_handover": result.handover,
+            "new_handover_until": result.handover_until,
             "inbound_at": claimed.received_at,
         },
     ).rowcount

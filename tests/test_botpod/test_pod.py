@@ -273,3 +273,18 @@ class TestSender:
         await pod.write_items(*(text_message(f"w{index}", sender=f"5690000{index:04}") for index in range(40)))
         async with asyncio.timeout(15):
             await pod.count_replies(40)
+
+
+class TestHandover:
+    async def test_the_bot_is_silent_while_a_person_has_the_conversation_and_comes_back_later(
+        self, pod: PodUnderTest
+    ) -> None:
+        await pod.write_items(text_message("w1", text="quiero hablar con una persona"))
+        await pod.count_replies(1)
+        await pod.write_items(text_message("w2", text="hola", timestamp=1795000001))
+        await pod.write_items(text_message("w3", sender="56900000000"))
+        await pod.count_replies(2)
+        assert await pod.sql("select state from inbox where wamid = 'w2'") == [("done",)]
+        await pod.sql("update conversations set handover_until = 1")
+        await pod.write_items(text_message("w4", text="menú", timestamp=1795000002))
+        await pod.count_replies(2, PHONE)

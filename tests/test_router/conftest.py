@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -41,12 +42,15 @@ class RecordingPod:
     stored: list[Delivery] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
     refuse: Answer | None = None
+    thawed: asyncio.Event | None = None
     url: str = ""
 
     def app(self, key: str) -> Starlette:
         async def deliveries(request: Request) -> Response:
             assert request.headers["authorization"] == f"Bearer {key}"
             batch = decode_batch(await request.body()).deliveries
+            if self.thawed is not None:
+                await self.thawed.wait()
             self.batches.append(len(batch))
             answers = [self._answer(delivery) for delivery in batch]
             return Response(encode_answers(BatchAnswer(answers=answers)), media_type="application/json")
@@ -141,7 +145,7 @@ async def router(tmp_path: Path) -> AsyncIterator[RouterUnderTest]:
             apps_dir=tmp_path / "apps",
             master_key=MASTER_KEY,
             dead_letters_dir=tmp_path / "dead",
-            deadline_seconds=2.0,
+            deadline_seconds=1.0,
             reload_seconds=0.02,
         )
         url = await stack.enter_async_context(serving(create_app(settings)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comanda_contract.cloud.messages_in import parse_contact
-from comanda_router.split import NotJsonError, Split, split
+from comanda_router.split import NotJsonError, Split, split, whole_characters
 from tests.harness import change, text_message, webhook
 from tests.test_contract.test_messages_in import json_values
 
@@ -101,3 +102,24 @@ def test_no_item_is_lost_and_none_changes_its_number(shape: list[tuple[str, int]
     assert [(d.phone_number_id, d.key) for d in result.deliveries] == [
         (number, item["id"]) for number, items in sent for item in items
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        (rb"a\ud800b", rb"a\ufffdb"),
+        (rb"\udc00", rb"\ufffd"),
+        (rb"\ud83c\udf55", rb"\ud83c\udf55"),
+        (rb"\ud83c\ud83c\udf55", rb"\ufffd\ud83c\udf55"),
+        (rb"\\ud800", rb"\\ud800"),
+        (rb"\n\u00e9\ud7ff", rb"\n\u00e9\ud7ff"),
+    ],
+)
+def test_half_a_surrogate_pair_becomes_a_replacement_character(text: bytes, whole: bytes) -> None:
+    assert whole_characters(text) == whole
+
+
+@given(json_values)
+def test_json_without_half_pairs_stays_as_it_is(value: Any) -> None:
+    body = json.dumps(value).encode()
+    assert whole_characters(body) == body

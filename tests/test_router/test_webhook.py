@@ -115,6 +115,11 @@ class TestBody:
         assert await router.post(b"hello") == 400
         assert await router.post(b"") == 400
 
+    @pytest.mark.parametrize("text", [b"\xff\xfe", b"\\ud800", b"\\u0000"], ids=["no UTF-8", "half a pair", "NUL"])
+    async def test_odd_text_inside_an_item_is_never_asked_for_again(self, router: RouterUnderTest, text: bytes) -> None:
+        body = msgspec.json.encode(one()).replace(b'"hola"', b'"' + text + b'"')
+        assert await router.post(body) == 200
+
     @pytest.mark.parametrize("document", [{}, {"entry": []}, {"object": "whatsapp_business_account"}])
     async def test_empty_webhooks_get_200(self, router: RouterUnderTest, document: Any) -> None:
         assert await router.post(document) == 200
@@ -222,6 +227,14 @@ class TestDelivery:
         assert await router.post(document) == 200
         stored = router.pods["pod-0"].keys + router.pods["pod-1"].keys
         assert stored.count("a") == 1
+
+    async def test_a_frozen_pod_gets_503_within_the_deadline(self, router: RouterUnderTest) -> None:
+        thawed = asyncio.Event()
+        for pod in router.pods.values():
+            pod.thawed = thawed
+        async with asyncio.timeout(10):
+            assert await asyncio.gather(*(router.post(one("11", f"w{index}")) for index in range(5))) == [503] * 5
+        thawed.set()
 
     async def test_waiting_deliveries_share_a_request(self, router: RouterUnderTest) -> None:
         answers = await asyncio.gather(*(router.post(one("11", f"w{index}")) for index in range(60)))

@@ -55,7 +55,7 @@ ORDER = NewOrder(
 
 
 def result(*messages: str, order: NewOrder | None = None, state: bytes = b"{}") -> TurnResult:
-    return TurnResult(state=state, flow_version="f1", handover=False, messages=messages, order=order)
+    return TurnResult(state=state, flow_version="f1", handover_until=0, messages=messages, order=order)
 
 
 async def claimed(store: Store, customer: int) -> Claim:

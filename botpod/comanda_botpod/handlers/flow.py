@@ -15,6 +15,9 @@ from comanda_contract.cloud.messages_out import Recipient, render
 from comanda_flow import Flow, OrderDraft, OrderLine, advance, decode_state, encode_state, load_flow
 from comanda_store import Claim, NewOrder, NewOrderLine, Store, TurnResult
 
+HANDOVER_MS = 2 * 3600 * 1000
+"""How long the bot is silent after a customer asked for a person, in milliseconds."""
+
 
 class FlowHandler:
     """Runs a tenant's flow. A conversation that began with one version of it ends with that version."""
@@ -29,6 +32,11 @@ class FlowHandler:
         if bot is None:
             message = f"Tenant {tenant.name} has no usable flow."
             raise LookupError(message)
+        now = self._clock()
+        now_ms = int(now.timestamp() * 1000)
+        if claim.handover_until > now_ms:
+            # Staff has the conversation: what the customer writes is kept, and the bot does not talk over them.
+            return TurnResult(claim.state or b"", claim.flow_version, claim.handover_until, messages=())
         flow, version = await self._pinned(tenant, bot, claim)
         turn = advance(
             flow,
@@ -36,17 +44,15 @@ class FlowHandler:
             decode_state(claim.state) if claim.state else None,
             parse_message(claim.payload.encode()),
             parse_contact(claim.contact.encode()),
-            self._clock().astimezone(_zone(tenant.settings.timezone)),
+            now.astimezone(_zone(tenant.settings.timezone)),
         )
         recipient = Recipient(phone=claim.phone, user_id=claim.user_id)
-        # Staff has the conversation: what the customer writes is kept, and nobody talks over them.
-        replies = () if claim.handover else turn.replies
         return TurnResult(
             state=encode_state(turn.state),
             flow_version="" if turn.order is not None else version,
-            handover=claim.handover or turn.handover,
-            messages=tuple(msgspec.json.encode(render(reply, recipient)).decode() for reply in replies),
-            order=_new_order(turn.order, bot) if turn.order is not None and not claim.handover else None,
+            handover_until=now_ms + HANDOVER_MS if turn.handover else 0,
+            messages=tuple(msgspec.json.encode(render(reply, recipient)).decode() for reply in turn.replies),
+            order=_new_order(turn.order, bot) if turn.order is not None else None,
         )
 
     async def _pinned(self, tenant: Tenant, bot: Bot, claim: Claim) -> tuple[Flow, str]:

@@ -29,7 +29,7 @@ def downgrade() -> None:
 
 
 def _records() -> None:
-    """What is written once and looked up by key."""
+    """Make what is written once and looked up by key."""
     op.create_table(
         "account_events",
         sa.Column("phone_number_id", sa.String(length=32), nullable=False),
@@ -83,7 +83,7 @@ def _records() -> None:
 
 
 def _restaurants() -> None:
-    """Tenants and the versions of their flows and menus."""
+    """Make tenants and the versions of their flows and menus."""
     op.create_table(
         "flow_versions",
         sa.Column("tenant", sa.String(length=320), nullable=False),
@@ -116,7 +116,7 @@ def _restaurants() -> None:
 
 
 def _conversations() -> None:
-    """Who writes, and what they wrote."""
+    """Make who writes, and what they wrote."""
     op.create_table(
         "customers",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -134,7 +134,7 @@ def _conversations() -> None:
         sa.Column("state", sa.LargeBinary(), nullable=True),
         sa.Column("flow_version", sa.String(length=32), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("handover", sa.Boolean(), nullable=False),
+        sa.Column("handover_until", sa.BigInteger(), nullable=False),
         sa.Column("last_inbound_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["customer_id"],
@@ -190,7 +190,7 @@ def _conversations() -> None:
 
 
 def _outcomes() -> None:
-    """What turns lead to: orders and messages."""
+    """Make what turns lead to: orders and messages."""
     op.create_table(
         "orders",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
