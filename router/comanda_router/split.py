@@ -54,7 +54,7 @@ def split(app: str, body: bytes) -> Split:
     try:
         envelope = _envelope(body)
     except NotJsonError:
-        # Half a surrogate pair is JSON by its grammar, but our decoder refuses it; one odd character must cost no message.
+        # Half a surrogate pair is JSON by its grammar, but our decoder refuses it; no message may be lost for that.
         envelope = _envelope(whole_characters(body))
     if envelope is None:
         return Split((), (Unroutable("", "", body),))
