@@ -10,6 +10,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -29,11 +30,13 @@ MAX_GROUP = 256
 class GroupCommitter:
     """Runs operations on one connection in one thread, many to a transaction, each in a savepoint of its own.
 
-    An operation that raises takes back its own changes alone. When the commit fails, all of them fail.
+    An operation that raises takes back its own changes alone. When the commit fails, all of them fail. `write_turn` is
+    held around each transaction, so that processes which share the database take turns.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, write_turn: Callable[[], AbstractContextManager[None]]) -> None:
         self._engine = engine
+        self._write_turn = write_turn
         self._loop = asyncio.get_running_loop()
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
@@ -52,29 +55,33 @@ class GroupCommitter:
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        closing = False
-        while not closing:
-            group: list[_Waiting] = []
-            first = self._waiting.get()
-            while first is not None and len(group) < MAX_GROUP:
-                group.append(first)
-                if self._waiting.empty():
-                    break
-                first = self._waiting.get()
-            closing = first is None
-            if group:
-                outcomes = self._commit(group)
-                self._loop.call_soon_threadsafe(_resolve, outcomes)
+        while (first := self._waiting.get()) is not None:
+            group = [first]
+            try:
+                with self._write_turn():
+                    # What came while this process waited for its turn to write goes along.
+                    closing = self._gather(group)
+                    outcomes = self._commit(group)
+            except Exception as error:  # noqa: BLE001 - the thread must live, and every caller must be told
+                closing = self._gather(group)
+                failure = _storage_error(error)
+                outcomes = [(future, None, failure) for _, future in group]
+            self._loop.call_soon_threadsafe(_resolve, outcomes)
+            if closing:
+                return
+
+    def _gather(self, group: list[_Waiting]) -> bool:
+        """Add to the group what waits; True when the end of all work is among it."""
+        while len(group) < MAX_GROUP and not self._waiting.empty():
+            waiting = self._waiting.get()
+            if waiting is None:
+                return True
+            group.append(waiting)
+        return False
 
     def _commit(self, group: list[_Waiting]) -> list[_Outcome]:
-        outcomes: list[_Outcome] = []
-        try:
-            with self._engine.begin() as connection:
-                outcomes = [self._attempt(connection, *waiting) for waiting in group]
-        except Exception as error:  # noqa: BLE001 - the thread must live, and every caller must be told
-            failure = _storage_error(error)
-            return [(future, None, failure) for _, future in group]
-        return outcomes
+        with self._engine.begin() as connection:
+            return [self._attempt(connection, *waiting) for waiting in group]
 
     @staticmethod
     def _attempt(connection: Connection, operation: Operation, future: asyncio.Future[Any]) -> _Outcome:
@@ -100,6 +107,8 @@ def _in_transaction(connection: Connection) -> bool:
 
 
 def _storage_error(error: BaseException) -> StorageError:
+    if isinstance(error, StorageError):
+        return error
     cause = error.orig if isinstance(error, DBAPIError) else error
     # The driver's own words alone: SQLAlchemy's text holds the statement's parameters, and those hold customers' data.
     failure = StorageError(

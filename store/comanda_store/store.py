@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import ChainMap
 from collections.abc import Sequence
+from pathlib import Path
 
 from sqlalchemy import Engine
 
 from comanda_store import catalog, inbox, orders, outbox, turns, workers
 from comanda_store.commits import GroupCommitter
-from comanda_store.engine import check_durability, migrate, open_engine
+from comanda_store.engine import BUSY_SECONDS, check_durability, migrate, open_engine
 from comanda_store.records import (
     Busy,
     Claim,
@@ -25,6 +26,7 @@ from comanda_store.records import (
     Takeover,
     TurnResult,
 )
+from comanda_store.write_queue import WriteQueue
 
 _ALIASES_KEPT = 200_000
 """Customers whose ids are remembered between messages; about 30 MB when full."""
@@ -33,9 +35,10 @@ _ALIASES_KEPT = 200_000
 class Store:
     """One pod's access to its group's database. `incarnation` is this process's own: it owns what it works on."""
 
-    def __init__(self, engine: Engine, committer: GroupCommitter, pod: str, incarnation: str) -> None:
+    def __init__(self, engine: Engine, writes: WriteQueue, pod: str, incarnation: str) -> None:
         self._engine = engine
-        self._committer = committer
+        self._writes = writes
+        self._committer = GroupCommitter(engine, writes.turn)
         self._aliases: dict[tuple[str, str, str], int] = {}
         self.pod = pod
         self.incarnation = incarnation
@@ -45,20 +48,25 @@ class Store:
         """Open, migrate and check a database. Raises `StorageError` or `WeakDurabilityError`."""
         engine = open_engine(url)
 
-        def prepare() -> None:
+        def prepare() -> WriteQueue:
             migrate(engine)
             check_durability(engine)
+            return WriteQueue(Path(str(engine.url.database)), BUSY_SECONDS)
 
-        await asyncio.to_thread(prepare)
-        store = cls(engine, GroupCommitter(engine), pod, incarnation)
+        store = cls(engine, await asyncio.to_thread(prepare), pod, incarnation)
         await store.heartbeat()
         return store
 
     async def close(self) -> None:
         """Give up what this process owns, finish what waits, and close the database."""
         await self._committer.run(lambda connection: workers.leave(connection, self.incarnation))
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Finish what waits and close the database, and leave what is owned to whoever finds it, as a crash does."""
         await self._committer.close()
         self._engine.dispose()
+        self._writes.close()
 
     async def ingest(self, items: Sequence[InboundItem | StatusItem | EventItem]) -> list[Ingested]:
         """Store what was delivered; returns, in order, what is new, when all of it is durable."""

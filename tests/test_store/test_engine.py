@@ -91,8 +91,7 @@ async def test_a_full_disk_refuses_and_keeps_what_was_acknowledged(tmp_path: Pat
         assert [each.duplicate for each in again] == [not isinstance(outcome, BaseException) for outcome in outcomes]
         assert (await store.ingest([MESSAGE]))[0].duplicate
     finally:
-        await store._committer.close()
-        store._engine.dispose()
+        await store.abandon()
 
 
 async def test_an_error_says_nothing_of_the_customer(tmp_path: Path) -> None:
