@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic_settings import BaseSettings
 from comanda_botpod.settings import BotPodSettings
 from comanda_contract.resources import CUSTOM_RESOURCES
 from comanda_contract.resources.crd import build_crd
+from comanda_flow import Flow, RestaurantDocument
 from comanda_router.settings import RouterSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +30,9 @@ def outputs() -> dict[Path, str]:
         files[ROOT / "crds" / f"{kind.definition.plural}.yaml"] = f"# {MADE}\n{text}"
     files[ROOT / "docs" / "reference" / "resources.md"] = "\n".join(_resources())
     files[ROOT / "docs" / "reference" / "settings.md"] = "\n".join(_settings())
+    for name, document in (("flow", Flow), ("restaurant", RestaurantDocument)):
+        schema = json.dumps(document.model_json_schema(), indent=2, ensure_ascii=False)
+        files[ROOT / "docs" / "reference" / f"{name}.schema.json"] = schema + "\n"
     return files
 
 
