@@ -26,6 +26,9 @@ COLUMNS = (
     ("amount", "TOTAL"),
 )
 
+_POINT_CURRENCIES = frozenset(["DOP", "GTQ", "HNL", "MXN", "NIO", "PEN", "USD"])
+"""Where amounts are written 1,234.50 in Spanish too; an order knows its currency, not its country."""
+
 
 def order_rows(data_dir: Path, tenant: str | None = None) -> list[dict[str, Any]]:
     """Return all orders of a data folder, the oldest first, each with its record's fields and some for people.
@@ -68,5 +71,5 @@ def _row(order: OrderRecord) -> dict[str, Any]:
         "at": datetime.fromtimestamp(order.created_at / 1000, UTC).strftime("%m-%d %H:%M"),
         "what": ", ".join(lines),
         "where": (order.address or point) if order.fulfilment == "delivery" else order.fulfilment,
-        "amount": money(order.total, order.currency, "es"),
+        "amount": money(order.total, order.currency, "es-MX" if order.currency in _POINT_CURRENCIES else "es"),
     }
