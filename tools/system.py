@@ -1,6 +1,6 @@
-"""Make sure that programs which no Python package brings are here: `python tools/system.py chromium`.
+"""Print the path of a program that no Python package brings: `python tools/system.py chromium`.
 
-On Debian and Ubuntu as root they are installed; elsewhere the error says what to install.
+On Debian and Ubuntu as root it is installed when it is missing; elsewhere the error says what to install.
 """
 
 from __future__ import annotations
@@ -24,23 +24,22 @@ def find(name: str) -> str | None:
 def install(name: str) -> None:
     """Install a program from the distribution's packages. Raises `CalledProcessError`."""
     packages = PROGRAMS[name][2]
-    print(f"» Installing {' '.join(packages)} from the system's packages (once)", flush=True)
+    print(f"» Installing {' '.join(packages)} from the system's packages (once)", file=sys.stderr, flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", *packages]):
         subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603 - fixed words
 
 
 def main() -> int:
-    """Find or install each program named; returns 1 with a sentence when one cannot be had."""
-    for name in sys.argv[1:]:
-        if find(name):
-            continue
-        if shutil.which("apt-get") and os.geteuid() == 0:
-            install(name)
-        if not find(name):
-            variable = PROGRAMS[name][0]
-            print(f"The tests need {name}: install it, or set {variable} to its path.", file=sys.stderr)
-            return 1
+    """Find or install the program named and print its path; returns 1 with a sentence when it cannot be had."""
+    name = sys.argv[1]
+    if not find(name) and shutil.which("apt-get") and os.geteuid() == 0:
+        install(name)
+    path = find(name)
+    if path is None:
+        print(f"The tests need {name}: install it, or set {PROGRAMS[name][0]} to its path.", file=sys.stderr)
+        return 1
+    print(path)
     return 0
 
 
