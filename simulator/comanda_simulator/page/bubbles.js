@@ -1,7 +1,7 @@
 // One message to one bubble. What a tap does is the caller's: `act(name, item, data)`.
 
 import { el, icon, spoken } from "./dom.js";
-import { formatMoney, formatText, formatTime } from "./format.js";
+import { formatMoney, formatText, formatTime, plainText } from "./format.js";
 import { summarize } from "./timeline.js";
 import { words } from "./words.js";
 
@@ -53,7 +53,7 @@ function buildQuote(item, context) {
   if (!quoted) return null;
   return el("div", { class: "quote" },
     el("strong", { textContent: quoted.mine ? words.you : context.number.display_name }),
-    el("span", { dir: "auto", textContent: summarize(quoted.payload, words) }),
+    el("span", { dir: "auto", textContent: plainText(summarize(quoted.payload, words)) }),
   );
 }
 
@@ -120,9 +120,9 @@ function orderCard(order, context) {
     el("div", { class: "card-title" }, icon("cart"), el("strong", { textContent: words.order })),
     el("ul", {}, ...items.map((item) => el("li", {},
       el("span", { textContent: `${item.quantity} × ${names.get(item.product_retailer_id) ?? item.product_retailer_id}` }),
-      el("span", { textContent: formatMoney(item.quantity * Number(item.item_price ?? 0), item.currency) })))),
+      el("span", { class: "amount", textContent: formatMoney(item.quantity * Number(item.item_price ?? 0), item.currency) })))),
     el("div", { class: "order-total" }, el("span", { textContent: words.total }),
-      el("strong", { textContent: formatMoney(total, items[0]?.currency ?? "USD") })),
+      el("strong", { class: "amount", textContent: formatMoney(total, items[0]?.currency ?? "USD") })),
     order.text && text(order.text));
 }
 

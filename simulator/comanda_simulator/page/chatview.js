@@ -2,7 +2,7 @@
 
 import { buildMessage, refreshMessage } from "./bubbles.js";
 import { avatar, el, icon, iconButton, spoken } from "./dom.js";
-import { formatDay, formatPhone } from "./format.js";
+import { formatDay, formatPhone, plainText } from "./format.js";
 import { summarize } from "./timeline.js";
 import { words } from "./words.js";
 
@@ -62,7 +62,7 @@ export class ChatView {
     if (!item) return;
     this.quoteText.replaceChildren(
       el("strong", { textContent: item.mine ? words.you : this.number.display_name }),
-      el("span", { dir: "auto", textContent: summarize(item.payload, words) }));
+      el("span", { dir: "auto", textContent: plainText(summarize(item.payload, words)) }));
     this.input.focus();
   }
 

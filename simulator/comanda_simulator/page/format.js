@@ -59,18 +59,29 @@ function build(kind, content) {
   return kind.plain ? el(kind.tag, { ...properties, textContent: content }) : el(kind.tag, properties, ...inline(content));
 }
 
-/** Show an amount of money; a currency that the browser does not know stands as it is. */
+/** The text as it reads once formatted, on one line: for previews, which have no room for formatting. */
+export const plainText = (text) => formatText(text).textContent.replace(/\s+/g, " ").trim();
+
+/** Show an amount of money, short as on a menu; a currency that the browser does not know stands as it is. */
 export function formatMoney(amount, currency) {
   try {
-    return new Intl.NumberFormat(navigator.language, { style: "currency", currency }).format(amount);
+    return new Intl.NumberFormat(navigator.language, {
+      style: "currency", currency, currencyDisplay: "narrowSymbol", trailingZeroDisplay: "stripIfInteger",
+    }).format(amount);
   } catch {
     return `${amount} ${currency}`;
   }
 }
 
-/** Group the digits of a phone number for reading. */
+// One and two digits as the ITU gave them out; all other country codes have three.
+const COUNTRY_CODE = /^(?:1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{3})/;
+
+/** Group the digits of a phone number for reading: country code, then fours from the right. */
 export function formatPhone(digits) {
-  return digits ? `+${digits.replace(/(\d{2})(\d{1,2})?(\d{4})(\d{4})$/, "$1 $2 $3 $4").replace(/\s+/g, " ")}` : "";
+  if (!digits) return "";
+  const [code] = COUNTRY_CODE.exec(digits) ?? [""];
+  const rest = digits.slice(code.length).replace(/\B(?=(?:\d{4})+$)/g, " ");
+  return `+${code} ${rest}`.trim();
 }
 
 /** Hours and minutes of a unix time. */

@@ -1,7 +1,7 @@
 // The first screen: who one is, and the restaurants with the latest of each conversation.
 
 import { avatar, el } from "./dom.js";
-import { formatPhone, formatTime } from "./format.js";
+import { formatPhone, formatTime, plainText } from "./format.js";
 import { customerKey, SAMPLES } from "./people.js";
 import { summarize } from "./timeline.js";
 import { words } from "./words.js";
@@ -56,6 +56,6 @@ function buildNumber(number, timeline, openNumberId, actions) {
     el("span", { class: "number-top" }, el("strong", { textContent: number.display_name, dir: "auto" }),
       last && el("time", { textContent: formatTime(last.at) })),
     el("span", { class: "number-last" },
-      el("span", { dir: "auto", textContent: last ? `${last.mine ? `${words.you}: ` : ""}${summarize(last.payload, words)}` : formatPhone(number.display_phone_number) }),
+      el("span", { dir: "auto", textContent: last ? `${last.mine ? `${words.you}: ` : ""}${plainText(summarize(last.payload, words))}` : formatPhone(number.display_phone_number) }),
       conversation?.unread > 0 && el("span", { class: "badge", textContent: String(conversation.unread), "aria-label": words.unread(conversation.unread) })))));
 }
