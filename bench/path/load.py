@@ -116,7 +116,7 @@ class Load:
         for text in ORDER:
             if not goes_on():
                 return
-            reply = await _answer(self.meta.say(customer, text, intended))
+            reply = await self._reply(customer, self.meta.say(customer, text, intended))
             intended = asyncio.get_running_loop().time()
         self._finish(customer, reply)
 
@@ -129,8 +129,18 @@ class Load:
             await asyncio.sleep(intended - loop.time())
             replies.append(self.meta.say(customer, text, intended))
         for reply in replies[:-1]:
-            await _answer(reply)
-        self._finish(customer, await _answer(replies[-1]))
+            await self._reply(customer, reply)
+        self._finish(customer, await self._reply(customer, replies[-1]))
+
+    async def _reply(self, customer: Customer, reply: asyncio.Future[bytes]) -> bytes:
+        try:
+            async with asyncio.timeout(REPLY_SECONDS):
+                return await reply
+        except TimeoutError:
+            raise NoAnswerError(
+                f"{customer.name} of {customer.number.tenant} had {len(customer.waiting)} messages without a reply for "
+                f"{REPLY_SECONDS:.0f} s; {self.meta.state()}."
+            ) from None
 
     def _finish(self, customer: Customer, reply: bytes) -> None:
         if PLACED not in reply:
@@ -196,14 +206,6 @@ async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
                 group.create_task(each)
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
-
-
-async def _answer(reply: asyncio.Future[bytes]) -> bytes:
-    try:
-        async with asyncio.timeout(REPLY_SECONDS):
-            return await reply
-    except TimeoutError:
-        raise NoAnswerError(f"A customer waited for a reply for more than {REPLY_SECONDS:.0f} s.") from None
 
 
 async def _watch_lag(lags: list[float]) -> None:

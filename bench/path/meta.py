@@ -28,6 +28,8 @@ PLACED = b"Pedido recibido"
 SENT_AFTER_SECONDS = 0.1
 DELIVERED_AFTER_SECONDS = 0.4
 """When the two statuses of a message follow it; Meta takes about that long to a phone that is on."""
+WEBHOOK_SECONDS = 20.0
+"""How long a webhook may take to be answered before it counts as unanswered."""
 RETRY_SECONDS = 0.25
 """First wait after a webhook that was not answered 200; it doubles, up to `RETRIES` times."""
 RETRIES = 6
@@ -142,9 +144,14 @@ class Meta:
         """Post one webhook once; returns its status, 0 when there was no answer."""
         body = webhook_body(number, value)
         try:
-            return await self._client.post(self._path, body, signature_header(self._secret, body))
-        except OSError:
+            async with asyncio.timeout(WEBHOOK_SECONDS):
+                return await self._client.post(self._path, body, signature_header(self._secret, body))
+        except (OSError, TimeoutError):
             return 0
+
+    def state(self) -> str:
+        """Say what is under way, for an error message."""
+        return f"{len(self._posting)} webhooks are unanswered, not answered 200 were {dict(self.refused) or 'none'}"
 
     async def settle(self, seconds: float = 30.0) -> None:
         """Wait until every webhook, statuses too, has been answered. Raises `NoAnswerError`."""

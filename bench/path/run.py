@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvloop
@@ -64,6 +67,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--peer-seconds", type=float, default=30.0, help="length of the peer's closed phase")
     parser.add_argument("--no-peer", action="store_true", help="leave BuilderBot out")
     parser.add_argument("--no-statuses", action="store_true", help="send no sent and delivered statuses")
+    parser.add_argument("--keep", action="store_true", help="keep databases and logs of the rounds, and say where")
     return parser.parse_args()
 
 
@@ -74,13 +78,26 @@ async def _run_all(arguments: argparse.Namespace, rounds: list[Round], console: 
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, current.cancel)
     runtime = None if arguments.no_peer else await _peer(console)
     async with asyncio.timeout(LONGEST_SECONDS):
-        with tempfile.TemporaryDirectory(prefix="comanda-bench-") as folder:
+        with _folder(keep=arguments.keep, console=console) as folder:
             for number in range(arguments.rounds):
-                for system, plan in _turn(Path(folder) / str(number), number, runtime, arguments):
+                for system, plan in _turn(folder / str(number), number, runtime, arguments):
                     began = time.monotonic()
                     result = await run_round(system, plan)
                     rounds.append(result)
                     console.print(_line(number + 1, result, time.monotonic() - began))
+
+
+@contextmanager
+def _folder(*, keep: bool, console: Console) -> Iterator[Path]:
+    """Give a folder for databases and logs, and take it away unless it is to be kept."""
+    folder = Path(tempfile.mkdtemp(prefix="comanda-bench-"))
+    try:
+        yield folder
+    finally:
+        if keep:
+            console.print(f"Databases and logs are in {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _turn(

@@ -30,7 +30,13 @@ class Caller(asyncio.Protocol):
             raise ConnectionResetError
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
-        return await self._answer
+        try:
+            return await self._answer
+        except asyncio.CancelledError:
+            # Its answer would be taken for that of the next request.
+            self.closed = True
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the connection."""

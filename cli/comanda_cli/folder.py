@@ -75,21 +75,32 @@ class Contents:
         )
 
 
+Stamp = tuple[tuple[str, int, int, int], ...]
+"""Path, time, size and inode of every file: differs when anything was changed."""
+
+
 @dataclass
 class Folder:
     """A folder that is read again and again; remembers each file's last good content."""
 
     path: Path
     _good: dict[str, LoadedFile] = field(default_factory=dict)
+    _stamp: Stamp = ()
+
+    def changed(self) -> bool:
+        """Tell whether any file is another than when it was last read."""
+        return self._stamp != self._look()
 
     def read(self) -> Contents:
         """Read all files. Raises `InvalidInputError` when the folder itself cannot be read."""
         if not self.path.is_dir():
             raise InvalidInputError(str(self.path), "is no folder.", hint="Give the folder of your YAML files with -f.")
+        # Looked at before it is read: a file that changes meanwhile counts as changed.
+        self._stamp = self._look()
         files: dict[str, LoadedFile] = {}
         problems: list[Problem] = []
         taken: dict[tuple[str, str], str] = {}
-        for path in sorted(p for p in self.path.rglob("*") if p.suffix in {".yaml", ".yml"} and p.is_file()):
+        for path in self._paths():
             name = str(path.relative_to(self.path))
             loaded, found = read_resources(path, name)
             found += _taken_already(loaded, name, taken)
@@ -105,6 +116,16 @@ class Folder:
         final = {name: file if name not in broken else self._good.get(name) for name, file in files.items()}
         self._good = {name: file for name, file in final.items() if file is not None}
         return Contents(dict(self._good), tuple(problems))
+
+    def _paths(self) -> list[Path]:
+        return sorted(path for path in self.path.rglob("*") if path.suffix in {".yaml", ".yml"} and path.is_file())
+
+    def _look(self) -> Stamp:
+        return tuple(
+            (str(path), stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            for path in self._paths()
+            for stat in (path.stat(),)
+        )
 
 
 def read_resources(path: Path, name: str) -> tuple[LoadedFile, list[Problem]]:

@@ -29,6 +29,9 @@ from comanda_store.engine import sqlite_url
 READY_SECONDS = 60.0
 """How long everything may take to become ready before `comanda up` gives up."""
 
+SWEEP_MS = 1000
+"""How often the folder is looked at without any event."""
+
 
 @dataclass(frozen=True)
 class LocalOptions:
@@ -164,9 +167,15 @@ class LocalCluster:
             await asyncio.gather(watching, stopping, return_exceptions=True)
 
     async def _watch_files(self, stop: asyncio.Event) -> None:
-        async for _ in awatch(self._options.folder, stop_event=stop, debounce=200, step=50, recursive=True):
+        # An event only says when to look. Looking now and then as well catches what was changed before the watch began,
+        # and what a network file system never tells.
+        changes = awatch(
+            self._options.folder, stop_event=stop, debounce=200, step=50, rust_timeout=SWEEP_MS, yield_on_timeout=True
+        )
+        async for _ in changes:
             try:
-                await self._reconcile(self._folder.read())
+                if self._folder.changed():
+                    await self._reconcile(self._folder.read())
             except (ComandaError, OSError) as error:
                 # The folder may be gone for a moment, for instance while Git changes branches.
                 self._events.say("reload_failed", message=str(error))
