@@ -82,6 +82,7 @@ class Customer:
 class _Send(msgspec.Struct):
     """A message to a customer, as far as this side needs it."""
 
+    status: str = ""
     to: str = ""
     biz_opaque_callback_data: str = ""
 
@@ -190,6 +191,8 @@ class Meta:
         if not path.endswith("/messages"):
             return 200, _encode({"id": path.rpartition("/")[2], "display_phone_number": "99900000000"})
         sent = _read_send(body)
+        if sent.status == "read":
+            return 200, b'{"success":true}'
         wamid = self._wamid()
         phone = sent.to.removeprefix("+")
         if phone == FIRST_PHONE:

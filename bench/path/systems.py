@@ -81,6 +81,8 @@ class Comanda:
                 await self._ready.wait()
         except TimeoutError:
             raise NoAnswerError(f"comanda up did not say that it is ready.\n{self._logs()}") from None
+        if self._restarts():
+            raise NoAnswerError(f"A process died while it started.\n{self._logs()}")
         return self._meta
 
     def processes(self) -> Mapping[str, psutil.Process]:
@@ -103,7 +105,7 @@ class Comanda:
         code = await self._child.stop()
         if self._reading is not None:
             await self._reading
-        restarts = [event for event in self._events if event["event"] == "process_exited"]
+        restarts = self._restarts()
         letters = [path for path in (self._data / "router" / "dead-letters").rglob("*") if path.is_file()]
         if code != 0 or restarts or letters:
             raise NoAnswerError(
@@ -132,6 +134,9 @@ class Comanda:
             said = [each["event"] for each in self._events]
             if "ready" in said and said.count("process_started") == PROCESSES:
                 self._ready.set()
+
+    def _restarts(self) -> list[dict[str, Any]]:
+        return [event for event in self._events if event["event"] == "process_exited"]
 
     def _logs(self) -> str:
         logs = [self._folder / "up.log", *sorted((self._data / "logs").glob("*.log"))]

@@ -14,6 +14,7 @@ from comanda_botpod.handlers.flow import FlowHandler
 from comanda_botpod.inbox import Inbox
 from comanda_botpod.metrics import TENANTS
 from comanda_botpod.outbox import Outbox
+from comanda_botpod.receipts import ReadReceipts
 from comanda_botpod.sender import Sender
 from comanda_botpod.settings import BotPodSettings
 from comanda_botpod.tenants import Tenant, Tenants
@@ -43,7 +44,10 @@ class Pod:
             timeout_seconds=settings.send_timeout_seconds,
         )
         self._outbox = Outbox(store, sender, tenants)
-        self._turns = Turns(store, tenants, FlowHandler(store), self._outbox, settings.turns_at_once)
+        self._receipts = ReadReceipts(session, str(settings.graph_url))
+        self._turns = Turns(
+            store, tenants, FlowHandler(store), self._outbox, self._receipts, at_once=settings.turns_at_once
+        )
         self.inbox = Inbox(store, tenants, self._turns.wake)
         self.healthy = True
 
@@ -78,6 +82,7 @@ class Pod:
                 await self._outbox.drain()
         except TimeoutError:
             _log.warning("drain_incomplete", seconds=self._settings.drain_seconds)
+        await self._receipts.close()
 
     async def _publish(self, tenant: Tenant) -> None:
         if tenant.bot is None:

@@ -14,6 +14,7 @@ import structlog
 from comanda_botpod.handlers import Handler
 from comanda_botpod.metrics import ACTIVE_TURNS, ORDERS, TURNS
 from comanda_botpod.outbox import Outbox
+from comanda_botpod.receipts import ReadReceipts
 from comanda_botpod.tenants import Tenants
 from comanda_contract.errors import ComandaError
 from comanda_store import Busy, Claim, FencedError, Store
@@ -29,11 +30,14 @@ RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 class Turns:
     """Runs the turns of this pod's conversations."""
 
-    def __init__(self, store: Store, tenants: Tenants, handler: Handler, outbox: Outbox, at_once: int) -> None:
+    def __init__(
+        self, store: Store, tenants: Tenants, handler: Handler, outbox: Outbox, receipts: ReadReceipts, *, at_once: int
+    ) -> None:
         self._store = store
         self._tenants = tenants
         self._handler = handler
         self._outbox = outbox
+        self._receipts = receipts
         self._slots = asyncio.Semaphore(at_once)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._again: set[int] = set()
@@ -109,6 +113,9 @@ class Turns:
         except FencedError:
             TURNS.labels(outcome="fenced").inc()
             return BUSY_SECONDS
+        if sends:
+            # Whoever is answered was read. What staff is to answer, staff reads.
+            self._receipts.show(tenant, claim.wamid)
         self._outbox.enqueue(sends)
         _count(claim, ordered=result.order is not None)
         return 0.0

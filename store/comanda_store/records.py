@@ -72,6 +72,7 @@ class Claim:
     """
 
     inbox_id: int
+    wamid: str
     tenant: str
     phone_number_id: str
     customer_id: int

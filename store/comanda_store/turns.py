@@ -14,6 +14,7 @@ MAX_ATTEMPTS = 5
 _next_pending = (
     select(
         sql.INBOX.c.id,
+        sql.INBOX.c.wamid,
         sql.INBOX.c.tenant,
         sql.INBOX.c.phone_number_id,
         sql.INBOX.c.payload,
@@ -64,6 +65,7 @@ def claim(connection: Connection, owner: str, customer: int) -> Claim | Busy | N
     }
     return Claim(
         inbox_id=row.id,
+        wamid=row.wamid,
         tenant=row.tenant,
         phone_number_id=row.phone_number_id,
         customer_id=customer,

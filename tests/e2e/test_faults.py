@@ -193,6 +193,19 @@ async def test_meta_refusing_a_token_stops_that_tenant_until_it_is_mended(world:
     await until(goes_on)
 
 
+async def test_a_message_that_was_answered_is_marked_as_read(world: World) -> None:
+    await world.up()
+    wamid = await world.let_write(PHONES[0], "hola")
+    await world.count_replies(1)
+
+    async def read() -> bool:
+        params = {"after": "0", "direction": "mark"}
+        async with world.session.get(f"{world.graph_url}/simulator/ledger", params=params) as response:
+            return [entry["wamid"] for entry in await response.json()] == [wamid]
+
+    await until(read)
+
+
 async def test_customers_steps_make_an_order_in_the_kitchen(world: World) -> None:
     await world.up()
     customer = world.customer(PHONES[0])

@@ -252,7 +252,11 @@ class TestSender:
     async def test_what_meta_calls_final_fails_and_the_conversation_goes_on(self, pod: PodUnderTest, code: int) -> None:
         pod.cloud.chance.set(Faults(graph_error=GraphFault(code=code)))
         await pod.write_items(text_message("w1"))
-        await until(lambda: pod.cloud.refused[code] > 0)
+
+        async def failed() -> bool:
+            return await pod.sql("select state from outbox") == [("failed",)]
+
+        await until(failed)
         pod.cloud.chance.set(Faults())
         await pod.write_items(text_message("w2", text="menú", timestamp=1795000001))
         await pod.count_replies(1)
