@@ -164,7 +164,7 @@ async def _play(console: Console, options: LocalOptions, session: aiohttp.Client
     console.print()
     rows = order_rows(options.data_dir)
     print_rows(Output.text, COLUMNS, rows, "No orders.")
-    problems += [problem for scene in SCENES for problem in _check(scene, rows)]
+    problems += [problem for scene in SCENES for problem in order_problems(scene, rows)]
     for problem in problems:
         console.print(problem, style="bold red", markup=False)
     if not problems:
@@ -172,7 +172,7 @@ async def _play(console: Console, options: LocalOptions, session: aiohttp.Client
     return not problems
 
 
-def _check(scene: Scene, rows: Sequence[dict[str, Any]]) -> list[str]:
+def order_problems(scene: Scene, rows: Sequence[dict[str, Any]]) -> list[str]:
     """Say what is wrong with a scene's order."""
     orders = [row for row in rows if row["tenant"] == scene.tenant and row["customer_name"] == scene.customer]
     if len(orders) != 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, or_, select, update
 
 from comanda_store import sql
 from comanda_store.records import PendingSend, Takeover, Waiting
@@ -12,6 +12,10 @@ LEASE_MS = 5_000
 
 UNKNOWN_MS = 10_000
 """How long a status may take to settle a send of unknown outcome before the message is sent once more."""
+
+FORGOTTEN_MS = 30_000
+"""Work of a pod's own that is older than this is handed to it again: if it is busy with it that changes nothing, and if
+a task of it has died the work is not lost. Longer than any send may take."""
 
 _TAKEOVER_LIMIT = 500
 
@@ -44,7 +48,7 @@ def leave(connection: Connection, incarnation: str) -> None:
 
 
 def take_over(connection: Connection, owner: str) -> Takeover:
-    """Take what dead pods left: pending messages, unsent messages, and sends that nobody saw the end of.
+    """Take what dead pods left, or this one forgot: pending and unsent messages, and sends nobody saw the end of.
 
     A send that was under way when its pod died is of unknown outcome; a status may still settle it. Once
     `UNKNOWN_MS` have passed without one, it is queued again: a question asked twice is better than one never asked.
@@ -52,15 +56,16 @@ def take_over(connection: Connection, owner: str) -> Takeover:
     now = sql.now_ms(connection)
     living = select(sql.WORKERS.c.incarnation).where(sql.WORKERS.c.seen_at > now - LEASE_MS)
     return Takeover(
-        conversations=_take_messages(connection, owner, living), sends=_take_sends(connection, owner, living, now)
+        conversations=_take_messages(connection, owner, living, now), sends=_take_sends(connection, owner, living, now)
     )
 
 
-def _take_messages(connection: Connection, owner: str, living: object) -> tuple[Waiting, ...]:
+def _take_messages(connection: Connection, owner: str, living: Select[tuple[str]], now: int) -> tuple[Waiting, ...]:
     inbox = sql.INBOX
+    forgotten = and_(inbox.c.owner == owner, inbox.c.received_at < now - FORGOTTEN_MS)
     orphans = (
         select(inbox.c.id)
-        .where(inbox.c.state == sql.PENDING, inbox.c.owner.not_in(living))  # type: ignore[arg-type]
+        .where(inbox.c.state == sql.PENDING, or_(inbox.c.owner.not_in(living), forgotten))
         .limit(_TAKEOVER_LIMIT)
     )
     taken = (
@@ -72,12 +77,13 @@ def _take_messages(connection: Connection, owner: str, living: object) -> tuple[
     return tuple(dict.fromkeys(Waiting(*row) for row in connection.execute(taken)))
 
 
-def _take_sends(connection: Connection, owner: str, living: object, now: int) -> tuple[PendingSend, ...]:
+def _take_sends(connection: Connection, owner: str, living: Select[tuple[str]], now: int) -> tuple[PendingSend, ...]:
     outbox = sql.OUTBOX
-    abandoned = outbox.c.owner.not_in(living)  # type: ignore[arg-type]
+    abandoned = outbox.c.owner.not_in(living)
+    left = or_(abandoned, and_(outbox.c.owner == owner, outbox.c.updated_at < now - FORGOTTEN_MS))
     connection.execute(
         update(outbox)
-        .where(outbox.c.state == sql.SENDING, abandoned)
+        .where(outbox.c.state == sql.SENDING, left)
         .values(state="unknown", ambiguous=outbox.c.ambiguous + 1, owner=owner, updated_at=now)
     )
     unsettled = update(outbox).where(
@@ -90,7 +96,7 @@ def _take_sends(connection: Connection, owner: str, living: object, now: int) ->
     connection.execute(
         update(outbox).where(outbox.c.state == sql.UNKNOWN, abandoned, outbox.c.owner != "").values(owner=owner)
     )
-    orphans = select(outbox.c.id).where(outbox.c.state == sql.QUEUED, abandoned).limit(_TAKEOVER_LIMIT)
+    orphans = select(outbox.c.id).where(outbox.c.state == sql.QUEUED, left).limit(_TAKEOVER_LIMIT)
     moved = set(
         connection.execute(
             update(outbox).where(outbox.c.id.in_(orphans)).values(owner=owner).returning(outbox.c.id)

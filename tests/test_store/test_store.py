@@ -20,6 +20,7 @@ from comanda_store import (
     SendResult,
     StatusItem,
     Store,
+    Takeover,
     TurnResult,
     workers,
 )
@@ -280,6 +281,17 @@ class TestTakeover:
         await first.ingest([MESSAGE])
         second = await open_store("pod-0", "pod-0:2")
         assert len((await second.take_over()).conversations) == 1
+
+    async def test_what_a_pod_forgot_is_handed_to_it_again(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        queued, sending = await one_turn(store, MESSAGE, result("{}", "{}"))
+        await store.begin_send(sending)
+        await store.ingest([replace(MESSAGE, wamid="w2")])
+        assert await store.take_over() == Takeover()
+        monkeypatch.setattr(workers, "FORGOTTEN_MS", -1)
+        left = await store.take_over()
+        assert len(left.conversations) == 1
+        # The one under way is of unknown outcome now; a status, or time, decides about it.
+        assert [each.outbox_id for each in left.sends] == [queued.outbox_id]
 
 
 class TestVersions:
