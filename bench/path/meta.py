@@ -31,8 +31,8 @@ DELIVERED_AFTER_SECONDS = 0.4
 WEBHOOK_SECONDS = 20.0
 """How long a webhook may take to be answered before it counts as unanswered."""
 RETRY_SECONDS = 0.25
-"""First wait after a webhook that was not answered 200; it doubles, up to `RETRIES` times."""
-RETRIES = 6
+"""First wait after a webhook that was not answered 200; it doubles up to `LONGEST_RETRY_SECONDS`."""
+LONGEST_RETRY_SECONDS = 4.0
 FIRST_PHONE = "56800000000"
 """Who tries a starting system; writes once and never orders."""
 PRICING = {"billable": True, "pricing_model": "PMP", "type": "regular", "category": "service"}
@@ -176,14 +176,12 @@ class Meta:
         self._post_later(0.0, number, value)
 
     async def _post(self, number: Number, value: dict[str, Any]) -> None:
-        """Post until it is answered 200, as Meta does."""
-        for attempt in range(RETRIES + 1):
-            status = await self.try_once(number, value)
-            if status == 200:
-                return
+        """Post until it is answered 200, as Meta does; a customer's patience ends it."""
+        wait = RETRY_SECONDS
+        while (status := await self.try_once(number, value)) != 200:
             self.refused[str(status or "no answer")] += 1
-            await asyncio.sleep(RETRY_SECONDS * 2**attempt)
-        self.refused["given up"] += 1
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, LONGEST_RETRY_SECONDS)
 
     def _graph(self, path: str, body: bytes) -> tuple[int, bytes]:
         """Answer a Graph API call: a message is accepted, anything else is the number's own page."""

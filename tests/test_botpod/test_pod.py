@@ -268,7 +268,11 @@ class TestSender:
         await until(lambda: pod.pod.tenants.loaded != before)
         await pod.write_items(text_message("w1"))
         await until(lambda: pod.cloud.refused[190] > 0)
-        assert await pod.sql("select state from outbox") == [("queued",)]
+
+        async def queued() -> bool:
+            return await pod.sql("select state, error_code from outbox") == [("queued", 190)]
+
+        await until(queued)
         pod.mount(tenant())
         await pod.count_replies(1)
 
