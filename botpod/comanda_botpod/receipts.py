@@ -1,4 +1,4 @@
-"""Read receipts: a customer sees that the message was read. Best effort: bounded, never repeated, never in the way.
+"""Read receipts: a customer sees that the message was read. Best effort: bounded, never repeated.
 
 No typing indicator goes with it: replies leave within milliseconds, and an indicator that arrives after the reply stays
 on the customer's screen for 25 s (Meta's typing indicator reference).

@@ -23,6 +23,8 @@ _log = structlog.get_logger()
 
 BUSY_SECONDS = 0.25
 """How soon a conversation that another pod works on is looked at again."""
+BUSY_CONVERSATIONS = 8
+"""With more conversations at once than this, a pod answers and leaves read receipts out: each costs as much as a reply."""
 RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 """Waits after a failed try; the last one repeats while the database is away."""
 
@@ -113,7 +115,7 @@ class Turns:
         except FencedError:
             TURNS.labels(outcome="fenced").inc()
             return BUSY_SECONDS
-        if sends:
+        if sends and len(self._tasks) <= BUSY_CONVERSATIONS:
             # Whoever is answered was read. What staff is to answer, staff reads.
             self._receipts.show(tenant, claim.wamid)
         self._outbox.enqueue(sends)
