@@ -24,7 +24,7 @@ _log = structlog.get_logger()
 BUSY_SECONDS = 0.25
 """How soon a conversation that another pod works on is looked at again."""
 BUSY_CONVERSATIONS = 8
-"""With more conversations at once than this, a pod answers and leaves read receipts out: each costs as much as a reply."""
+"""With more conversations at once than this, a pod answers and leaves read receipts out: each costs a reply."""
 RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 """Waits after a failed try; the last one repeats while the database is away."""
 

@@ -31,6 +31,9 @@ from comanda_store.write_queue import WriteQueue
 _ALIASES_KEPT = 200_000
 """Customers whose ids are remembered between messages; about 30 MB when full."""
 
+OPEN_SECONDS = 60.0
+"""How long a pod that starts waits for others that open the same database."""
+
 
 class Store:
     """One pod's access to its group's database. `incarnation` is this process's own: it owns what it works on."""
@@ -49,9 +52,12 @@ class Store:
         engine = open_engine(url)
 
         def prepare() -> WriteQueue:
-            migrate(engine)
-            check_durability(engine)
-            return WriteQueue(Path(str(engine.url.database)), BUSY_SECONDS)
+            writes = WriteQueue(Path(str(engine.url.database)), BUSY_SECONDS)
+            # SQLite refuses to turn on its write-ahead log while another process does the same.
+            with writes.turn(OPEN_SECONDS):
+                migrate(engine)
+                check_durability(engine)
+            return writes
 
         store = cls(engine, await asyncio.to_thread(prepare), pod, incarnation)
         await store.heartbeat()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Select, and_, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, or_, select, text, update
 
 from comanda_store import sql
 from comanda_store.records import PendingSend, Takeover, Waiting
@@ -18,6 +18,9 @@ FORGOTTEN_MS = 30_000
 a task of it has died the work is not lost. Longer than any send may take."""
 
 _TAKEOVER_LIMIT = 500
+
+_OPEN = text("outbox.state IN ('queued', 'sending', 'unknown')")
+"""The very words of the partial index `outbox_open`: SQLite uses it only for a statement that says the same."""
 
 _alive = select(sql.WORKERS.c.seen_at).where(sql.WORKERS.c.incarnation == bindparam("incarnation"))
 
@@ -83,20 +86,20 @@ def _take_sends(connection: Connection, owner: str, living: Select[tuple[str]], 
     left = or_(abandoned, and_(outbox.c.owner == owner, outbox.c.updated_at < now - FORGOTTEN_MS))
     connection.execute(
         update(outbox)
-        .where(outbox.c.state == sql.SENDING, left)
+        .where(_OPEN, outbox.c.state == sql.SENDING, left)
         .values(state="unknown", ambiguous=outbox.c.ambiguous + 1, owner=owner, updated_at=now)
     )
     unsettled = update(outbox).where(
-        outbox.c.state == sql.UNKNOWN, outbox.c.owner == owner, outbox.c.updated_at < now - UNKNOWN_MS
+        _OPEN, outbox.c.state == sql.UNKNOWN, outbox.c.owner == owner, outbox.c.updated_at < now - UNKNOWN_MS
     )
     # Sent once more, not for ever: a message that was lost from sight twice stays unknown, for staff to see.
     connection.execute(unsettled.where(outbox.c.ambiguous > 1).values(owner="", updated_at=now))
     again = unsettled.where(outbox.c.ambiguous <= 1).values(state="queued", updated_at=now)
     requeued = set(connection.execute(again.returning(outbox.c.id)).scalars())
     connection.execute(
-        update(outbox).where(outbox.c.state == sql.UNKNOWN, abandoned, outbox.c.owner != "").values(owner=owner)
+        update(outbox).where(_OPEN, outbox.c.state == sql.UNKNOWN, abandoned, outbox.c.owner != "").values(owner=owner)
     )
-    orphans = select(outbox.c.id).where(outbox.c.state == sql.QUEUED, left).limit(_TAKEOVER_LIMIT)
+    orphans = select(outbox.c.id).where(_OPEN, outbox.c.state == sql.QUEUED, left).limit(_TAKEOVER_LIMIT)
     moved = set(
         connection.execute(
             update(outbox).where(outbox.c.id.in_(orphans)).values(owner=owner).returning(outbox.c.id)

@@ -23,7 +23,7 @@ POLL_SECONDS = 0.0002
 
 
 class WriteQueue:
-    """The queue of one database file; used by one thread of a process at a time."""
+    """The queue of one database file; used by one thread of a process at a time. Raises `StorageError`."""
 
     def __init__(self, database: Path, limit_seconds: float) -> None:
         self._limit_seconds = limit_seconds
@@ -31,9 +31,9 @@ class WriteQueue:
         self._lock = _open(database.with_name(database.name + "-writer"))
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self, limit_seconds: float | None = None) -> Iterator[None]:
         """Wait for this process's turn to write. Raises `StorageError` when it does not come in time."""
-        deadline = time.monotonic() + self._limit_seconds
+        deadline = time.monotonic() + (self._limit_seconds if limit_seconds is None else limit_seconds)
         self._take(self._head, deadline)
         try:
             self._take(self._lock, deadline)
@@ -56,7 +56,7 @@ class WriteQueue:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise StorageError(
-                        f"Another pod of the group has been writing for {self._limit_seconds:.0f} s.",
+                        "Another pod of the group has been writing for too long.",
                         hint="It may be frozen; it is taken over when it dies.",
                     ) from None
                 time.sleep(POLL_SECONDS)
@@ -65,4 +65,7 @@ class WriteQueue:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be opened: {error.strerror}.") from error

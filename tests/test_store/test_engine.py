@@ -40,6 +40,21 @@ def test_several_processes_may_migrate_at_once(tmp_path: Path) -> None:
     assert [run.returncode for run in runs] == [0] * 4, runs[0].stderr
 
 
+def test_several_pods_may_open_a_new_database_at_once(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, sys; from comanda_store import Store\n"
+        "asyncio.run(Store.open(sys.argv[1], pod=sys.argv[2], incarnation=sys.argv[2]))"
+    )
+    for attempt in range(3):
+        url = sqlite_url(tmp_path / f"{attempt}.db")
+        pods = [
+            subprocess.Popen([sys.executable, "-c", code, url, f"pod-{n}"], stderr=subprocess.PIPE, text=True)
+            for n in range(4)
+        ]
+        said = [pod.communicate(timeout=60)[1] for pod in pods]
+        assert [pod.returncode for pod in pods] == [0] * 4, said
+
+
 def test_our_own_settings_are_durable(tmp_path: Path) -> None:
     engine = open_engine(sqlite_url(tmp_path / "c.db"))
     check_durability(engine)

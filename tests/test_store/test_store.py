@@ -294,6 +294,18 @@ class TestTakeover:
         assert [each.outbox_id for each in left.sends] == [queued.outbox_id]
 
 
+class TestOrders:
+    async def test_every_order_is_listed_however_many_there_are(self, store: Store) -> None:
+        count = 1100
+        items = [replace(MESSAGE, wamid=f"w{index}", phone=f"5690000{index:04}") for index in range(count)]
+        for ingested in await store.ingest(items):
+            await store.finish(await claimed(store, ingested.customer_id), result(order=ORDER))
+        orders = await store.list_orders()
+        assert len(orders) == count
+        assert all(len(order.lines) == 1 for order in orders)
+        assert await store.list_orders("default/other") == []
+
+
 class TestVersions:
     async def test_a_flow_is_published_once_and_kept(self, store: Store) -> None:
         tenant = PublishedTenant("default/napoli", "11", "w", "Napoli", "standard", "f1", '{"a":1}', "m1", "{}")
