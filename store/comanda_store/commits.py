@@ -56,14 +56,14 @@ class GroupCommitter:
 
     def _run(self) -> None:
         while (first := self._waiting.get()) is not None:
-            group = [first]
+            group, closing = [first], False
             try:
                 with self._write_turn():
                     # What came while this process waited for its turn to write goes along.
                     closing = self._gather(group)
                     outcomes = self._commit(group)
             except Exception as error:  # noqa: BLE001 - the thread must live, and every caller must be told
-                closing = self._gather(group)
+                closing = self._gather(group) or closing
                 failure = _storage_error(error)
                 outcomes = [(future, None, failure) for _, future in group]
             self._loop.call_soon_threadsafe(_resolve, outcomes)
