@@ -121,9 +121,13 @@ class World:
         Each request is written in one piece, so that the router can read the requests in the order they were written.
         """
         connections = [http.client.HTTPConnection("127.0.0.1", self.router_port, timeout=30) for _ in documents]
-        for connection in connections:
-            connection.request("GET", "/healthz")  # the router has accepted the connection before the race begins
+        # The router has accepted each connection before the race begins. The one that is closed again makes sure that it
+        # has also waited for news once more since: epoll reports a connection that it still has on its list first.
+        closed = http.client.HTTPConnection("127.0.0.1", self.router_port, timeout=30)
+        for connection in (*connections, closed):
+            connection.request("GET", "/healthz")
             connection.getresponse().read()
+        closed.close()
         for connection, document in zip(connections, documents, strict=True):
             body = msgspec.json.encode(document)
             head = f"POST /webhook HTTP/1.1\r\nHost: router\r\nContent-Length: {len(body)}\r\n"
