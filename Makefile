@@ -41,7 +41,8 @@ demo: setup ## Three restaurants take orders on this machine; then chat with the
 	@$(BIN)/comanda demo $(if $(ONCE),--once) $(DEMO_ARGS)
 
 test: setup ## Run every test
-	@chromium=$$($(BIN)/python tools/system.py chromium) && COMANDA_CHROMIUM=$$chromium $(BIN)/python -m pytest $(TEST_ARGS)
+	@chromium=$$($(BIN)/python tools/system.py chromium) && postgres=$$($(BIN)/python tools/system.py postgres) && \
+		COMANDA_CHROMIUM=$$chromium COMANDA_POSTGRES=$$postgres $(BIN)/python -m pytest $(TEST_ARGS)
 
 check: setup ## What CI checks: format, lint, types, room borders, generated files, docs
 	@$(say) "format" && $(BIN)/ruff format --check --quiet $(SOURCES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -54,9 +55,11 @@ async def until(
         raise AssertionError(message) from None
 
 
-def text_message(
-    wamid: str, sender: str = "56911112222", text: str = "hola", timestamp: int = 1795000000
-) -> dict[str, Any]:
+NOW = int(time.time())
+"""When the tests began: what is older than an hour is not answered."""
+
+
+def text_message(wamid: str, sender: str = "56911112222", text: str = "hola", timestamp: int = NOW) -> dict[str, Any]:
     """Return one item of `messages`."""
     return {"id": wamid, "from": sender, "timestamp": str(timestamp), "type": "text", "text": {"body": text}}
 

@@ -43,8 +43,7 @@ def main() -> int:
         raise
     finally:
         project.write_text(original)
-    lines = [line for line in LOCK.read_text().splitlines() if not line.startswith("constraints = ")]
-    text = re.sub(r"\[manifest\]\nconstraints = \[.*?\n\]\n\n", "", "\n".join(lines) + "\n", flags=re.DOTALL)
+    text = re.sub(r"\[manifest\]\nconstraints = \[.*?\n\]\n\n", "", LOCK.read_text(), flags=re.DOTALL)
     LOCK.write_text(without_addresses(text))
     return 0
 

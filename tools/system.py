@@ -1,4 +1,4 @@
-"""Print the path of a program that no Python package brings: `python tools/system.py chromium`.
+"""Print the path of a program that no Python package brings: `python tools/system.py chromium`, or `postgres`.
 
 On Debian and Ubuntu as root it is installed when it is missing; elsewhere the error says what to install.
 """
@@ -9,16 +9,30 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
-PROGRAMS = {"chromium": ("COMANDA_CHROMIUM", ("chromium", "chromium-browser", "google-chrome"), ["chromium"])}
+PROGRAMS = {
+    "chromium": ("COMANDA_CHROMIUM", ("chromium", "chromium-browser", "google-chrome"), ["chromium"]),
+    "postgres": ("COMANDA_POSTGRES", ("postgres",), ["postgresql"]),
+}
 """Name → environment variable that overrides it, names it goes by, Debian packages."""
+
+OFF_PATH = {"postgres": ("/usr/lib/postgresql", "*/bin/postgres")}
+"""Where distributions keep programs that they leave off the PATH; the highest version is taken."""
 
 
 def find(name: str) -> str | None:
     """Return the path of a program, or None."""
     variable, names, _ = PROGRAMS[name]
     override = os.environ.get(variable)
-    return override or next((path for path in map(shutil.which, names) if path), None)
+    on_path = next((path for path in map(shutil.which, names) if path), None)
+    return override or on_path or next(map(str, _off_path(name)), None)
+
+
+def _off_path(name: str) -> list[Path]:
+    folder, pattern = OFF_PATH.get(name, ("/", ""))
+    found = Path(folder).glob(pattern) if pattern else ()
+    return sorted(found, key=lambda path: [int(part) for part in path.parts if part.isdigit()], reverse=True)
 
 
 def install(name: str) -> None:

@@ -2,114 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 import structlog
 
-from comanda_botpod.metrics import DELIVERIES
-from comanda_botpod.tenants import Tenant, Tenants
+from comanda_botpod import metrics
+from comanda_botpod.read import Reader
+from comanda_botpod.schedule import Lane
+from comanda_botpod.tenants import Tenants
+from comanda_botpod.turn import Turns
 from comanda_contract import deliveries
-from comanda_contract.cloud.messages_in import TURNLESS_TYPES, parse_contact, parse_message
-from comanda_contract.cloud.statuses import parse_status
 from comanda_contract.deliveries import Answer, Delivery
-from comanda_store import EventItem, InboundItem, Ingested, StatusItem, StorageError, Store
+from comanda_store import InboundItem, Ingested, Item, StorageError, Store, TenantScope
 
 _log = structlog.get_logger()
 
-Item = InboundItem | StatusItem | EventItem
-CALLBACK_PREFIX = "comanda:"
-"""What our sends carry as `biz_opaque_callback_data`, before the outbox id."""
+WAIT_SECONDS = 2.0
+"""With a delivery waiting longer than this for its commit, new ones are refused: the router answers 503, Meta comes
+again. What is refused costs Meta a retry; what waits too long costs a time-out that nobody learns from."""
+STORE_SECONDS = 5.0
+"""How long one batch may take to become durable before it is refused. It may be stored all the same; then the repeat is
+a duplicate."""
+BACKLOG_MS = 60_000
+"""A message that took longer than this to get here goes behind those that did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxLimits:
+    """What a pod takes in: bytes that must be free, and pending messages that one tenant may have."""
+
+    free_bytes: int = 64 * 1024 * 1024
+    pending_per_tenant: int = 20_000
 
 
 class Inbox:
-    """Takes batches in. `wake(customer, number)` is called for each conversation with a new message."""
+    """Takes batches in and wakes the conversations with new messages."""
 
-    def __init__(self, store: Store, tenants: Tenants, wake: Callable[[int, str], None]) -> None:
+    def __init__(self, store: Store, tenants: Tenants, turns: Turns, reader: Reader, limits: InboxLimits) -> None:
         self._store = store
         self._tenants = tenants
-        self._wake = wake
+        self._turns = turns
+        self._reader = reader
+        self._limits = limits
         self.draining = False
+        self.full = False
+
+    def look_for_room(self) -> None:
+        """Notice whether the disk is nearly full; due every second."""
+        free = self._store.free_bytes()
+        full = free is not None and free < self._limits.free_bytes
+        if full != self.full:
+            _log.error("disk_nearly_full" if full else "disk_has_room", free_bytes=free)
+        self.full = full
 
     async def take(self, batch: Sequence[Delivery]) -> list[Answer]:
         """Store a batch and answer each delivery; `stored` and `duplicate` are on disk when this returns."""
         if self.draining:
-            return [deliveries.DRAINING] * len(batch)
+            return self._refuse_all(batch, deliveries.DRAINING)
+        if self.full or self._store.oldest_wait() > WAIT_SECONDS:
+            return self._refuse_all(batch, deliveries.OVERLOADED)
         read = [self._read(delivery) for delivery in batch]
         items = [item for item in read if not isinstance(item, Answer)]
         try:
-            ingested = iter(await self._store.ingest(items) if items else ())
-        except StorageError as error:
-            _log.error("storage_refused", items=len(items), error=error.message)
-            return [item if isinstance(item, Answer) else deliveries.STORAGE for item in read]
-        answers = [item if isinstance(item, Answer) else self._stored(item, next(ingested)) for item in read]
-        for delivery, answer in zip(batch, answers, strict=True):
-            DELIVERIES.labels(kind=delivery.kind, outcome=answer.outcome).inc()
-        return answers
+            async with asyncio.timeout(STORE_SECONDS):
+                ingested: Sequence[Ingested | Answer] = await self._store.ingest(items) if items else []
+        except (StorageError, TimeoutError) as error:
+            problem = error.message if isinstance(error, StorageError) else "it took too long"
+            _log.error("storage_refused", items=len(items), error=problem)
+            ingested = [deliveries.STORAGE] * len(items)
+        became = iter(ingested)
+        return [
+            self._count(delivery, item if isinstance(item, Answer) else self._stored(item, next(became)))
+            for delivery, item in zip(batch, read, strict=True)
+        ]
 
-    def _stored(self, item: Item, ingested: Ingested) -> Answer:
-        if ingested.customer_id:
-            self._wake(ingested.customer_id, item.phone_number_id)
+    def _refuse_all(self, batch: Sequence[Delivery], answer: Answer) -> list[Answer]:
+        return [self._count(delivery, answer) for delivery in batch]
+
+    @staticmethod
+    def _count(delivery: Delivery, answer: Answer) -> Answer:
+        metrics.DELIVERED[delivery.kind, answer.outcome].inc()
+        if answer.outcome == "refused":
+            metrics.REFUSED.labels(reason=answer.reason).inc()
+        return answer
+
+    def _stored(self, item: Item, ingested: Ingested | Answer) -> Answer:
+        if isinstance(ingested, Answer):
+            return ingested
+        if ingested.customer_id and isinstance(item, InboundItem):
+            self._turns.pending[item.tenant] += 1
+            lane: Lane = "backlog" if item.sent_at < _now() - BACKLOG_MS else "live"
+            self._turns.wake(TenantScope(item.tenant, item.phone_number_id), ingested.customer_id, lane)
         return deliveries.DUPLICATE if ingested.duplicate else deliveries.STORED
 
     def _read(self, delivery: Delivery) -> Item | Answer:
         tenant = self._tenants.get(delivery.phone_number_id)
         if tenant is None:
             return deliveries.UNKNOWN_TENANT
+        if delivery.kind == "message" and self._turns.pending[tenant.name] >= self._limits.pending_per_tenant:
+            return deliveries.OVERLOADED
         try:
-            return _READERS[delivery.kind](tenant, delivery)
+            item = self._reader.read(tenant, delivery, _now())
         except msgspec.MsgspecError:
             return deliveries.MALFORMED
+        if isinstance(item, InboundItem) and item.state == "stale":
+            metrics.STALE.inc()
+        return item
 
 
-def _read_message(tenant: Tenant, delivery: Delivery) -> Item:
-    message = parse_message(delivery.item)
-    contact = parse_contact(delivery.contact)
-    phone = message.sender or contact.wa_id
-    user_id = message.from_user_id or contact.user_id
-    # A group's message is no one-to-one conversation, and a sender without any address cannot be answered.
-    turnless = message.type in TURNLESS_TYPES or bool(message.group_id) or not (phone or user_id)
-    return InboundItem(
-        tenant=tenant.name,
-        phone_number_id=tenant.number,
-        wamid=delivery.key,
-        phone=phone,
-        user_id=user_id,
-        name=contact.name,
-        type=message.type,
-        payload=bytes(delivery.item).decode(),
-        contact=bytes(delivery.contact).decode(),
-        sent_at=message.sent_at * 1000,
-        silent=turnless or tenant.settings.suspended or delivery.field != "messages",
-    )
-
-
-def _read_status(tenant: Tenant, delivery: Delivery) -> Item:
-    status = parse_status(delivery.item)
-    tag = status.biz_opaque_callback_data.removeprefix(CALLBACK_PREFIX)
-    pricing = status.pricing
-    return StatusItem(
-        tenant=tenant.name,
-        phone_number_id=tenant.number,
-        wamid=status.id,
-        status=status.status,
-        rank=status.rank,
-        outbox_id=int(tag) if tag.isascii() and tag.isdigit() and len(tag) < 19 else 0,
-        payload=bytes(delivery.item).decode(),
-        error_code=status.errors[0].code if status.errors else 0,
-        category=pricing.category if pricing is not None else "",
-        pricing_type=pricing.type if pricing is not None else "",
-        pricing_model=pricing.pricing_model if pricing is not None else "",
-    )
-
-
-def _read_event(tenant: Tenant, delivery: Delivery) -> Item:
-    payload = bytes(delivery.item).decode()
-    return EventItem(tenant.name, tenant.number, delivery.key, delivery.field, payload)
-
-
-_READERS: dict[str, Callable[[Tenant, Delivery], Item]] = {
-    "message": _read_message,
-    "status": _read_status,
-    "change": _read_event,
-}
+def _now() -> int:
+    return int(time.time() * 1000)

@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
-from comanda_botpod.metrics import SENDS
+from comanda_botpod import metrics
 from comanda_botpod.sender import Attempt, Sender
-from comanda_botpod.tenants import Tenants
+from comanda_botpod.tenants import Tenant, Tenants
 from comanda_contract.errors import ComandaError
-from comanda_store import PendingSend, SendResult, Store
+from comanda_store import Begun, Held, Pace, PendingSend, Refused, SendResult, Store
 
 _log = structlog.get_logger()
 
 STOPPED_SECONDS = 1.0
 """How often a tenant whose sends are stopped is looked at for a new token."""
 LONGEST_WAIT_SECONDS = 60.0
+Start = Begun | Held | Refused
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A message in its lane; `start` is how its send began, when that was written with its turn."""
+
+    send: PendingSend
+    start: Start | None = None
 
 
 class Outbox:
@@ -29,20 +38,29 @@ class Outbox:
         self._store = store
         self._sender = sender
         self._tenants = tenants
-        self._lanes: dict[int, deque[PendingSend]] = {}
+        self._lanes: dict[int, deque[_Waiting]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped_tokens: dict[str, str] = {}
         self._stopping = False
 
-    def enqueue(self, sends: Iterable[PendingSend]) -> None:
-        """Send these, each after those of the same conversation that came before."""
+    def pace(self, tenant: Tenant, customer: int) -> Pace | None:
+        """Return the pace with which this customer's next message may begin with its turn; None: it queues."""
+        stopped = tenant.access_token is None or self._stopped_tokens.get(tenant.number) == tenant.access_token
+        if stopped or self._stopping or customer in self._lanes or not self._sender.is_free:
+            return None
+        return Pace(tenant.settings.outbound_per_second)
+
+    def enqueue(self, sends: Iterable[PendingSend], first: Start | None = None) -> None:
+        """Send these, each after those of the same conversation that came before; `first` is how the first began."""
         for send in sends:
+            waiting = _Waiting(send, first)
+            first = None
             lane = self._lanes.get(send.customer_id)
             if lane is not None:
-                if all(waiting.outbox_id != send.outbox_id for waiting in lane):
-                    lane.append(send)
+                if all(each.send.outbox_id != send.outbox_id for each in lane):
+                    lane.append(waiting)
                 continue
-            self._lanes[send.customer_id] = deque([send])
+            self._lanes[send.customer_id] = deque([waiting])
             task = asyncio.create_task(self._run(send.customer_id), name=f"lane-{send.customer_id}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -56,46 +74,64 @@ class Outbox:
     async def _run(self, customer: int) -> None:
         lane = self._lanes[customer]
         try:
-            while lane and not self._stopping:
+            # What has begun is ended, also by a pod that is stopping.
+            while lane and (not self._stopping or isinstance(lane[0].start, Begun)):
                 wait = await self._attempt(lane[0])
                 if wait is None:
                     lane.popleft()
-                    continue
-                lane[0] = replace(lane[0], attempts=lane[0].attempts + 1)
-                if not self._stopping:
+                elif not self._stopping:
                     await asyncio.sleep(min(wait, LONGEST_WAIT_SECONDS))
         finally:
             del self._lanes[customer]
 
-    async def _attempt(self, send: PendingSend) -> float | None:
+    async def _attempt(self, waiting: _Waiting) -> float | None:
         """Try one message; None when it has ended, else the seconds to wait before the next try."""
+        send = waiting.send
         tenant = self._tenants.get(send.phone_number_id)
         token = tenant.access_token if tenant is not None else None
         if tenant is None or token is None or self._stopped_tokens.get(send.phone_number_id) == token:
             return STOPPED_SECONDS
         try:
-            if not await self._store.begin_send(send):
-                return None
-            attempt = await self._sender.send(tenant, token, send)
+            start = waiting.start or await self._store.begin_send(send, Pace(tenant.settings.outbound_per_second))
+            waiting.start = None
+            if isinstance(start, Refused):
+                return self._refused(send, start)
+            if isinstance(start, Held):
+                metrics.SENDS_HELD.inc()
+                return start.wait_ms / 1000
+            attempt = await self._sender.send(tenant, token, send, start)
+            waiting.send = replace(send, attempts=send.attempts + 1)
             await self._store.finish_send(send, _result(attempt))
         except ComandaError as error:
             _log.warning("send_not_recorded", code=error.code, error=error.message)
             return STOPPED_SECONDS
-        SENDS.labels(outcome=attempt.outcome).inc()
+        return self._ended(tenant, token, attempt)
+
+    def _ended(self, tenant: Tenant, token: str, attempt: Attempt) -> float | None:
+        if attempt.outcome == "sent":
+            metrics.SENT.inc()
+            return None
+        metrics.SENDS.labels(outcome=attempt.outcome).inc()
         if attempt.outcome == "stop_tenant":
-            self._stopped_tokens[send.phone_number_id] = token
+            self._stopped_tokens[tenant.number] = token
             _log.error("tenant_sends_stopped", tenant=tenant.name, error_code=attempt.error_code)
             return STOPPED_SECONDS
         return attempt.wait_seconds if attempt.outcome == "retry" else None
+
+    @staticmethod
+    def _refused(send: PendingSend, start: Refused) -> None:
+        metrics.SENDS.labels(outcome=start.reason).inc()
+        if start.reason == "closed":
+            _log.warning("window_closed", tenant=send.tenant, outbox_id=send.outbox_id)
 
 
 def _result(attempt: Attempt) -> SendResult:
     match attempt.outcome:
         case "sent":
-            return SendResult("sent", wamid=attempt.wamid)
+            return SendResult("sent", wamid=attempt.wamid, unreachable=attempt.unreachable, sends_to=attempt.sends_to)
         case "retry" | "stop_tenant":
-            return SendResult("queued", error_code=attempt.error_code)
+            return SendResult("queued", error_code=attempt.error_code, pause_ms=attempt.pause_ms)
         case "unknown":
             return SendResult("unknown")
         case "failed":
-            return SendResult("failed", error_code=attempt.error_code)
+            return SendResult("failed", error_code=attempt.error_code, unreachable=attempt.unreachable)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 
 import aiohttp
 import structlog
 
+from comanda_botpod import metrics
 from comanda_botpod.handlers.flow import FlowHandler
-from comanda_botpod.inbox import Inbox
-from comanda_botpod.metrics import TENANTS
+from comanda_botpod.inbox import Inbox, InboxLimits
 from comanda_botpod.outbox import Outbox
+from comanda_botpod.read import Reader
 from comanda_botpod.receipts import ReadReceipts
 from comanda_botpod.sender import Sender
 from comanda_botpod.settings import BotPodSettings
-from comanda_botpod.tenants import Tenant, Tenants
+from comanda_botpod.tenants import Bot, Tenant, Tenants
 from comanda_botpod.turn import Turns
 from comanda_contract.errors import ComandaError
 from comanda_store import PublishedTenant, Store
@@ -25,6 +27,8 @@ from comanda_store import PublishedTenant, Store
 _log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 1.0
+PURGE_SECONDS = 5.0
+"""How often a slice of what is old is thrown away: 500 rows each 5 s keep up with 8 million a day."""
 Work = Callable[[], Coroutine[None, None, None]]
 
 
@@ -48,7 +52,14 @@ class Pod:
         self._turns = Turns(
             store, tenants, FlowHandler(store), self._outbox, self._receipts, at_once=settings.turns_at_once
         )
-        self.inbox = Inbox(store, tenants, self._turns.wake)
+        self.inbox = Inbox(
+            store,
+            tenants,
+            self._turns,
+            Reader(stale_ms=int(settings.stale_after_seconds * 1000)),
+            InboxLimits(settings.free_bytes, settings.pending_per_tenant),
+        )
+        store.on_commit(_count_commit)
         self.healthy = True
 
     @property
@@ -59,19 +70,26 @@ class Pod:
     async def refresh_tenants(self) -> None:
         """Read changed files, publish new versions, let waiting conversations go on."""
         changed = self.tenants.refresh()
+        await self._store.publish([_published(tenant, tenant.bot) for tenant in changed if tenant.bot], "configuration")
         for tenant in changed:
-            await self._publish(tenant)
             if tenant.bot is not None:
-                self._turns.wake_number(tenant.number)
-        TENANTS.set(len(list(self.tenants.all())))
+                self._turns.wake_number(tenant.scope)
+        plans = Counter(tenant.settings.plan for tenant in self.tenants.all())
+        for plan in ("standard", "enterprise"):
+            metrics.TENANTS.labels(plan=plan).set(plans[plan])
 
     async def take_over(self) -> None:
         """Show that this pod lives, and take what dead ones left."""
         await self._store.heartbeat()
         left = await self._store.take_over()
-        for waiting in left.conversations:
-            self._turns.wake(waiting.customer_id, waiting.phone_number_id)
+        for waiting in (*left.conversations, *await self._store.fire_timers()):
+            self._turns.wake(waiting.scope, waiting.customer_id)
         self._outbox.enqueue(left.sends)
+        self.inbox.look_for_room()
+
+    async def purge(self) -> None:
+        """Throw away one slice of what is older than its keeping time."""
+        await self._store.purge(statuses_days=self._settings.statuses_days, messages_days=self._settings.messages_days)
 
     async def drain(self) -> None:
         """Refuse new deliveries, finish turns, then sends; what does not end in time stays in the database."""
@@ -84,21 +102,24 @@ class Pod:
             _log.warning("drain_incomplete", seconds=self._settings.drain_seconds)
         await self._receipts.close()
 
-    async def _publish(self, tenant: Tenant) -> None:
-        if tenant.bot is None:
-            return
-        record = PublishedTenant(
-            tenant=tenant.name,
-            phone_number_id=tenant.number,
-            waba_id=tenant.settings.waba_id,
-            display_name=tenant.settings.display_name,
-            plan=tenant.settings.plan,
-            flow_version=tenant.bot.flow_version,
-            flow=tenant.bot.flow_document,
-            menu_version=tenant.bot.menu_version,
-            menu=tenant.bot.menu_document,
-        )
-        await self._store.publish(record, actor="configuration")
+
+def _published(tenant: Tenant, bot: Bot) -> PublishedTenant:
+    return PublishedTenant(
+        tenant=tenant.name,
+        phone_number_id=tenant.number,
+        waba_id=tenant.settings.waba_id,
+        display_name=tenant.settings.display_name,
+        plan=tenant.settings.plan,
+        flow_version=bot.flow_version,
+        flow=bot.flow_document,
+        menu_version=bot.menu_version,
+        menu=bot.menu_document,
+    )
+
+
+def _count_commit(rows: int, seconds: float) -> None:
+    metrics.COMMIT_ROWS.observe(rows)
+    metrics.COMMIT_SECONDS.observe(seconds)
 
 
 @asynccontextmanager
@@ -115,6 +136,7 @@ async def running_pod(settings: BotPodSettings) -> AsyncIterator[Pod]:
         await pod.take_over()
         background = [
             asyncio.create_task(_every(HEARTBEAT_SECONDS, pod, pod.take_over), name="take-over"),
+            asyncio.create_task(_every(PURGE_SECONDS, pod, pod.purge), name="purge"),
             asyncio.create_task(_every(settings.reload_seconds, pod, pod.refresh_tenants), name="refresh-tenants"),
         ]
         _log.info("pod_started", pod=settings.pod, tenants=len(list(tenants.all())))

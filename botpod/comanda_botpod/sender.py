@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,11 +10,11 @@ import aiohttp
 import msgspec
 import structlog
 
-from comanda_botpod.inbox import CALLBACK_PREFIX
+from comanda_botpod.read import CALLBACK_PREFIX
 from comanda_botpod.tenants import Tenant
 from comanda_contract.cloud.graph_errors import Rule, parse_error, rule_for
 from comanda_contract.names import redacted
-from comanda_store import PendingSend
+from comanda_store import Begun, PendingSend
 
 _log = structlog.get_logger()
 
@@ -29,12 +28,18 @@ _LONGEST_RETRY_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How one try ended; `wait_seconds` is set for `retry`."""
+    """How one try ended; `wait_seconds` is set for `retry`.
+
+    `pause_ms` holds the whole number; `unreachable` and `sends_to` are learnt of the customer, as in `SendResult`.
+    """
 
     outcome: AttemptOutcome
     wamid: str = ""
     error_code: int = 0
     wait_seconds: float = 0.0
+    pause_ms: int = 0
+    unreachable: int | None = None
+    sends_to: str = ""
 
 
 class _Sent(msgspec.Struct, frozen=True):
@@ -49,18 +54,23 @@ _accepted = msgspec.json.Decoder(_Accepted)
 
 
 class Sender:
-    """The one way out to the Graph API: one HTTP session, bounded concurrency, a pace for each number."""
+    """The one way out to the Graph API: one HTTP session, bounded concurrency, a limit on each call's time."""
 
     def __init__(self, session: aiohttp.ClientSession, graph_url: str, *, at_once: int, timeout_seconds: float) -> None:
         self._session = session
         self._graph_url = graph_url.rstrip("/")
         self._slots = asyncio.Semaphore(at_once)
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=CONNECT_SECONDS)
-        self._next_free: dict[str, float] = defaultdict(float)
 
-    async def send(self, tenant: Tenant, token: str, send: PendingSend) -> Attempt:
+    @property
+    def is_free(self) -> bool:
+        """Whether a message handed over now would leave at once."""
+        return not self._slots.locked()
+
+    async def send(self, tenant: Tenant, token: str, send: PendingSend, begun: Begun) -> Attempt:
         """Post one message. Never raises for what the network or Meta may do: that is the attempt's outcome."""
-        await self._pace(tenant)
+        if begun.wait_ms:
+            await asyncio.sleep(begun.wait_ms / 1000)  # its place in the number's pace
         url = f"{self._graph_url}/{tenant.settings.graph_version}/{tenant.number}/messages"
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         body = tagged(send.payload, send.outbox_id)
@@ -79,14 +89,6 @@ class Sender:
             return Attempt("unknown")
         return self._judge(tenant, send, status, content)
 
-    async def _pace(self, tenant: Tenant) -> None:
-        """Wait for the number's turn: at most so many messages a second leave for it."""
-        now = asyncio.get_running_loop().time()
-        start = max(now, self._next_free[tenant.number])
-        self._next_free[tenant.number] = start + 1 / tenant.settings.outbound_per_second
-        if start > now:
-            await asyncio.sleep(start - now)
-
     def _judge(self, tenant: Tenant, send: PendingSend, status: int, content: bytes) -> Attempt:
         if status == 200:
             try:
@@ -102,9 +104,6 @@ class Sender:
         )
         if rule.action == "stop_tenant":
             return Attempt("stop_tenant", error_code=error.code)
-        if rule.action == "slow_number":
-            loop_time = asyncio.get_running_loop().time()
-            self._next_free[tenant.number] = max(self._next_free[tenant.number], loop_time + rule.wait_seconds)
         if rule.action in {"drop_customer", "drop_message"} or send.attempts >= rule.tries:
             return Attempt("failed", error_code=error.code)
         return _retry(rule, send.attempts, error.code)
@@ -118,4 +117,5 @@ def tagged(payload: str, outbox_id: int) -> bytes:
 def _retry(rule: Rule, attempts: int, error_code: int = 0) -> Attempt:
     base = 4 if rule.action == "slow_pair" else 2
     wait = min(rule.wait_seconds * base ** min(attempts, 10), _LONGEST_RETRY_SECONDS)
-    return Attempt("retry", error_code=error_code, wait_seconds=wait)
+    pause_ms = int(wait * 1000) if rule.action == "slow_number" else 0
+    return Attempt("retry", error_code=error_code, wait_seconds=wait, pause_ms=pause_ms)

@@ -25,4 +25,15 @@ class BotPodSettings(BaseSettings):
     sends_at_once: int = Field(default=64, ge=1, le=1024, description="Graph API calls under way at the same time.")
     send_timeout_seconds: float = Field(default=15.0, gt=0, le=60, description="Total limit of one Graph API call.")
     reload_seconds: float = Field(default=0.5, gt=0, le=60, description="How often mounted files are looked at.")
+    stale_after_seconds: float = Field(
+        default=3600, gt=0, le=7 * 86400, description="A message older than this is stored and not answered."
+    )
+    free_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=0, description="Below this room for the embedded database nothing is taken in."
+    )
+    pending_per_tenant: int = Field(
+        default=20_000, ge=1, description="Messages of one tenant that may wait for their turn; more are refused."
+    )
+    statuses_days: float = Field(default=9, ge=8, description="How long statuses are kept.")
+    messages_days: float = Field(default=180, ge=8, description="How long messages are kept.")
     drain_seconds: float = Field(default=20.0, gt=0, le=120, description="How long a stopping pod may finish its work.")

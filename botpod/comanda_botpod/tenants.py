@@ -21,6 +21,7 @@ import yaml
 from comanda_contract.errors import ComandaError
 from comanda_contract.tenancy import TenantSettings, decode_credentials, decode_tenants
 from comanda_flow import STANDARD_FLOW_RESOURCE, Flow, Restaurant, load_flow, load_restaurant
+from comanda_store import TenantScope
 
 _log = structlog.get_logger()
 _canonical = msgspec.json.Encoder(order="sorted").encode
@@ -41,6 +42,11 @@ class Tenant:
     def name(self) -> str:
         """`namespace/name`: the key of all its data."""
         return self.settings.tenant
+
+    @property
+    def scope(self) -> TenantScope:
+        """Whose data may be touched with it."""
+        return TenantScope(self.settings.tenant, self.settings.phone_number_id)
 
     @property
     def number(self) -> str:

@@ -1,23 +1,26 @@
-"""Turns: one conversation at a time, many conversations side by side.
+"""Turns: one conversation at a time, many conversations side by side, tenants in turn.
 
-A conversation with work has one task. It claims the oldest message, lets the handler answer, writes everything in one
-transaction, hands the replies to the outbox, and goes on until nothing is pending.
+A conversation with work waits for a slot. Its turn claims the oldest message, lets the handler answer, writes all in
+one transaction and hands the replies to the outbox; what is pending after that waits for a slot again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 
 import structlog
 
-from comanda_botpod.handlers import Handler
-from comanda_botpod.metrics import ACTIVE_TURNS, ORDERS, TURNS
+from comanda_botpod import metrics
+from comanda_botpod.handlers import Handler, HandlerInterrupted
 from comanda_botpod.outbox import Outbox
 from comanda_botpod.receipts import ReadReceipts
-from comanda_botpod.tenants import Tenants
+from comanda_botpod.schedule import Lane, Schedule
+from comanda_botpod.tenants import Tenant, Tenants
 from comanda_contract.errors import ComandaError
-from comanda_store import Busy, Claim, FencedError, Store
+from comanda_contract.names import redacted
+from comanda_store import Busy, Claim, FencedError, Store, TenantScope, TurnResult
 
 _log = structlog.get_logger()
 
@@ -27,6 +30,18 @@ BUSY_CONVERSATIONS = 8
 """With more conversations at once than this, a pod answers and leaves read receipts out: each costs a reply."""
 RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 """Waits after a failed try; the last one repeats while the database is away."""
+
+
+@dataclass(slots=True)
+class _Conversation:
+    """What this pod knows of a conversation that has work."""
+
+    scope: TenantScope
+    claim: Claim | None = None
+    """The message that the last turn found waiting, taken with it."""
+    failures: int = 0
+    again: bool = False
+    """Whether something came while its turn was under way."""
 
 
 class Turns:
@@ -40,91 +55,145 @@ class Turns:
         self._handler = handler
         self._outbox = outbox
         self._receipts = receipts
-        self._slots = asyncio.Semaphore(at_once)
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._again: set[int] = set()
-        self._waiting: dict[str, set[int]] = defaultdict(set)
+        self._schedule = Schedule(at_once)
+        self._conversations: dict[int, _Conversation] = {}
+        self._unusable: dict[str, set[int]] = defaultdict(set)
+        self._later: dict[int, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self.pending: Counter[str] = Counter()
+        """Messages by tenant that came to this pod and are not done: what its backlog is measured by."""
 
-    def wake(self, customer: int, number: str) -> None:
+    def wake(self, scope: TenantScope, customer: int, lane: Lane = "live") -> None:
         """Let a conversation run because it has, or may have, a pending message."""
         if self._stopping:
             return
-        if customer in self._tasks:
-            self._again.add(customer)
-            return
-        tenant = self._tenants.get(number)
+        tenant = self._tenants.get(scope.phone_number_id)
         if tenant is None or tenant.bot is None:
-            self._waiting[number].add(customer)
+            self._unusable[scope.phone_number_id].add(customer)
             return
-        self._tasks[customer] = asyncio.create_task(self._run(customer), name=f"conversation-{customer}")
-        ACTIVE_TURNS.set(len(self._tasks))
+        conversation = self._conversations.setdefault(customer, _Conversation(scope))
+        if self._schedule.is_running(customer):
+            conversation.again = True
+            return
+        if customer not in self._later:
+            self._schedule.add(customer, scope.tenant, lane)
+            self._fill_slots()
 
-    def wake_number(self, number: str) -> None:
+    def wake_number(self, scope: TenantScope) -> None:
         """Let conversations run that waited for their tenant to become usable."""
-        for customer in self._waiting.pop(number, set()):
-            self.wake(customer, number)
+        for customer in self._unusable.pop(scope.phone_number_id, set()):
+            self.wake(scope, customer)
 
     async def drain(self) -> None:
-        """Claim nothing more and let the turns under way end."""
+        """Claim nothing more and let the turns under way end; a message that was taken and not begun is given back."""
         self._stopping = True
+        for handle in self._later.values():
+            handle.cancel()
         if self._tasks:
-            await asyncio.wait(list(self._tasks.values()))
+            await asyncio.wait(set(self._tasks))
+        taken = [each.claim for each in self._conversations.values() if each.claim is not None]
+        given_back = (self._store.release(claim, "", counted=False) for claim in taken)
+        await asyncio.gather(*given_back, return_exceptions=True)
+
+    def _fill_slots(self) -> None:
+        while not self._stopping and (turn := self._schedule.next()) is not None:
+            task = asyncio.create_task(self._run(turn.customer), name=f"conversation-{turn.customer}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        metrics.CONVERSATIONS_RUNNING.set(self._schedule.running)
 
     async def _run(self, customer: int) -> None:
-        failures = 0
+        conversation = self._conversations[customer]
+        conversation.again = False
         try:
-            while not self._stopping:
-                self._again.discard(customer)
-                try:
-                    async with self._slots:
-                        wait = await self._turn(customer)
-                    failures = 0
-                except ComandaError as error:
-                    _log.warning("turn_postponed", code=error.code, error=error.message)
-                    wait = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
-                    failures += 1
-                if wait is None and customer not in self._again:
-                    return
-                if wait:
-                    await asyncio.sleep(wait)
+            wait = await self._turn(customer, conversation)
+            conversation.failures = 0
+        except ComandaError as error:
+            _log.warning("turn_postponed", code=error.code, error=error.message)
+            wait = RETRY_SECONDS[min(conversation.failures, len(RETRY_SECONDS) - 1)]
+            conversation.failures += 1
+        except Exception:  # noqa: BLE001 - one broken turn must not end the others
+            # Nothing is lost: the message is pending in the database, and this pod's own sweep finds it again.
+            _log.exception("turn_broken")
+            wait = RETRY_SECONDS[-1]
         finally:
-            del self._tasks[customer]
-            ACTIVE_TURNS.set(len(self._tasks))
+            self._schedule.done(customer)
+        self._go_on(customer, conversation, wait)
+        self._fill_slots()
 
-    async def _turn(self, customer: int) -> float | None:
+    def _go_on(self, customer: int, conversation: _Conversation, wait: float | None) -> None:
+        """Let the conversation wait for its next turn: at once, or in so many seconds; None when it has no work."""
+        if wait is None and not conversation.again:
+            del self._conversations[customer]
+        elif wait and not self._stopping:
+            loop = asyncio.get_running_loop()
+            self._later[customer] = loop.call_later(wait, self._wake_again, customer, conversation.scope)
+        else:
+            self._schedule.add(customer, conversation.scope.tenant)
+
+    def _wake_again(self, customer: int, scope: TenantScope) -> None:
+        del self._later[customer]
+        self.wake(scope, customer)
+
+    async def _turn(self, customer: int, conversation: _Conversation) -> float | None:
         """Handle one message. Returns the seconds until the next look, or None when nothing is pending."""
-        claim = await self._store.claim(customer)
+        claim = conversation.claim or await self._store.claim(conversation.scope, customer)
+        conversation.claim = None
         if claim is None:
             return None
         if isinstance(claim, Busy):
             return BUSY_SECONDS
         tenant = self._tenants.get(claim.phone_number_id)
         if tenant is None or tenant.bot is None:
-            self._waiting[claim.phone_number_id].add(customer)
+            self._unusable[claim.phone_number_id].add(customer)
+            await self._store.release(claim, "", counted=False)
             return None
         try:
             result = await self._handler.handle(tenant, claim)
-        except Exception:  # noqa: BLE001 - whatever a handler does, its conversation and its neighbours go on
-            # The try is counted already; after the last one the message is parked.
-            _log.exception("handler_failed", tenant=tenant.name, attempt=claim.attempts)
-            TURNS.labels(outcome="failed").inc()
-            return RETRY_SECONDS[min(claim.attempts - 1, len(RETRY_SECONDS) - 1)]
+        except Exception as error:  # noqa: BLE001 - whatever a handler does, its conversation and its neighbours go on
+            return await self._failed(tenant, claim, error)
+        return await self._write(tenant, conversation, claim, result)
+
+    async def _failed(self, tenant: Tenant, claim: Claim, error: Exception) -> float:
+        """Note a handler's failure. The try is counted already; after the last one the message is parked."""
+        counted = not isinstance(error, HandlerInterrupted)
+        problem = error.message if isinstance(error, ComandaError) else type(error).__name__
+        _log.error(
+            "handler_failed",
+            tenant=tenant.name,
+            message=redacted(claim.wamid),
+            attempt=claim.attempts,
+            problem=problem,
+            exc_info=error if not isinstance(error, ComandaError) else None,
+        )
+        metrics.TURNS_FAILED.inc()
+        await self._store.release(claim, problem, counted=counted)
+        return RETRY_SECONDS[min(claim.attempts - 1, len(RETRY_SECONDS) - 1)]
+
+    async def _write(
+        self, tenant: Tenant, conversation: _Conversation, claim: Claim, result: TurnResult
+    ) -> float | None:
+        pace = self._outbox.pace(tenant, claim.customer_id)
         try:
-            sends = await self._store.finish(claim, result)
+            finished = await self._store.finish(claim, result, pace)
         except FencedError:
-            TURNS.labels(outcome="fenced").inc()
+            metrics.TURNS_FENCED.inc()
             return BUSY_SECONDS
-        if sends and len(self._tasks) <= BUSY_CONVERSATIONS:
+        self._outbox.enqueue(finished.sends, finished.first)
+        if finished.sends and self._schedule.running <= BUSY_CONVERSATIONS:
             # Whoever is answered was read. What staff is to answer, staff reads.
             self._receipts.show(tenant, claim.wamid)
-        self._outbox.enqueue(sends)
-        _count(claim, ordered=result.order is not None)
-        return 0.0
+        self._count(claim, ordered=result.order is not None)
+        if isinstance(finished.next, Busy):
+            return BUSY_SECONDS
+        conversation.claim = finished.next
+        return 0.0 if finished.next is not None else None
 
-
-def _count(claim: Claim, *, ordered: bool) -> None:
-    TURNS.labels(outcome="done").inc()
-    if ordered:
-        ORDERS.inc()
-        _log.info("order_placed", tenant=claim.tenant)
+    def _count(self, claim: Claim, *, ordered: bool) -> None:
+        metrics.TURNS_DONE.inc()
+        if self.pending[claim.tenant] > 0:
+            self.pending[claim.tenant] -= 1
+        if ordered:
+            metrics.ORDERS.inc()
+            _log.info("order_placed", tenant=claim.tenant)

@@ -16,7 +16,7 @@ from comanda_cli.local.layout import Layout
 from comanda_cli.local.processes import port_is_free
 from comanda_contract.errors import ComandaError
 from comanda_operator.plan import plan
-from comanda_store.engine import check_durability, open_engine, sqlite_url
+from comanda_store.sqlite.engine import check_durability, open_engine, sqlite_url
 
 Level = Literal["ok", "warning", "error"]
 _LEAST_FREE_BYTES = 1 << 30

@@ -13,8 +13,8 @@ from comanda_cli.local.layout import Layout
 from comanda_contract.errors import InvalidInputError
 from comanda_flow import money
 from comanda_store import OrderLineRecord, OrderRecord, StorageError
-from comanda_store.engine import open_engine, sqlite_url
 from comanda_store.orders import list_orders
+from comanda_store.sqlite.engine import open_engine, sqlite_url
 
 COLUMNS = (
     ("code", "CODE"),

@@ -2,10 +2,43 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Table, insert, select
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Table, bindparam, insert, select
 
 from comanda_store import sql
 from comanda_store.records import PublishedTenant
+
+_known = select(
+    sql.TENANTS.c.phone_number_id,
+    sql.TENANTS.c.waba_id,
+    sql.TENANTS.c.display_name,
+    sql.TENANTS.c.plan,
+    sql.TENANTS.c.flow_version,
+    sql.TENANTS.c.menu_version,
+).where(sql.TENANTS.c.tenant == bindparam("known_tenant"))
+
+
+def publish_all(connection: Connection, tenants: Sequence[PublishedTenant], actor: str) -> int:
+    """Record tenants with their current flows and menus; returns how many had a new version of either."""
+    new = 0
+    for tenant in tenants:
+        sql.enter(connection, tenant.tenant)
+        if not _is_current(connection, tenant):
+            new += publish(connection, tenant, actor)
+    return new
+
+
+def _is_current(connection: Connection, tenant: PublishedTenant) -> bool:
+    known = connection.execute(_known, {"known_tenant": tenant.tenant}).one_or_none()
+    return known == (
+        tenant.phone_number_id,
+        tenant.waba_id,
+        tenant.display_name,
+        tenant.plan,
+        tenant.flow_version,
+        tenant.menu_version,
+    )
 
 
 def publish(connection: Connection, tenant: PublishedTenant, actor: str) -> bool:

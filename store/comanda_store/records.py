@@ -6,11 +6,46 @@ from dataclasses import dataclass
 from typing import Literal
 
 SendState = Literal["sent", "queued", "failed", "unknown"]
+InboundState = Literal["pending", "silent", "stale"]
+
+
+@dataclass(frozen=True, slots=True)
+class TenantScope:
+    """Whose data an operation may touch: the tenant (`namespace/name`) and its number.
+
+    Every operation on a tenant's data takes one, or a record that came out of the store with one in it. The database
+    holds to it as well: a row of another tenant is as if it were not there.
+    """
+
+    tenant: str
+    phone_number_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AliasLink:
+    """One customer under two names: the alias they had and the one they have now. Kinds: `phone`, `user_id`."""
+
+    previous_kind: str
+    previous: str
+    current_kind: str
+    current: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The bot is silent towards this customer until a time: somebody else has the conversation."""
+
+    kind: str
+    value: str
+    until: int
 
 
 @dataclass(frozen=True, slots=True)
 class InboundItem:
-    """A customer's message to be stored; `silent` ones get no turn (reactions, edits, a suspended tenant's)."""
+    """A customer's message to be stored.
+
+    `pending` gets a turn; `silent` gets none by rule (reactions, edits, a suspended tenant's); `stale` is too old.
+    """
 
     tenant: str
     phone_number_id: str
@@ -22,7 +57,8 @@ class InboundItem:
     payload: str
     contact: str
     sent_at: int
-    silent: bool = False
+    state: InboundState = "pending"
+    links: tuple[AliasLink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +79,26 @@ class StatusItem:
     category: str = ""
     pricing_type: str = ""
     pricing_model: str = ""
+    market: str = ""
+    price_micros: int | None = None
+    price_currency: str = ""
+    price_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EventItem:
-    """A change of another kind, kept whole."""
+    """A change of another kind, kept whole, with what it says of who a customer is and who talks to them."""
 
     tenant: str
     phone_number_id: str
     key: str
     field: str
     payload: str
+    links: tuple[AliasLink, ...] = ()
+    pauses: tuple[Pause, ...] = ()
+
+
+Item = InboundItem | StatusItem | EventItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +123,21 @@ class Claim:
     customer_id: int
     phone: str
     user_id: str
+    type: str
     payload: str
     contact: str
+    sent_at: int
     received_at: int
     attempts: int
     state: bytes | None
     flow_version: str
     version: int
     handover_until: int
+
+    @property
+    def scope(self) -> TenantScope:
+        """Whose message it is."""
+        return TenantScope(self.tenant, self.phone_number_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +178,14 @@ class NewOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class NewTimer:
+    """A later turn of the same conversation: a message of type `timer` with this payload (JSON text)."""
+
+    after_ms: int
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
 class TurnResult:
     """What a turn changes: the state, who has the conversation, the messages to send (Graph API JSON), an order."""
 
@@ -134,6 +194,7 @@ class TurnResult:
     handover_until: int
     messages: tuple[str, ...]
     order: NewOrder | None = None
+    timers: tuple[NewTimer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,20 +211,84 @@ class PendingSend:
 
 
 @dataclass(frozen=True, slots=True)
+class Finished:
+    """A written turn: what is to be sent, in order, and the conversation's next message if there is one.
+
+    `first` is how the first send began, when that was asked for with the turn.
+    """
+
+    sends: tuple[PendingSend, ...]
+    next: Claim | Busy | None
+    first: Begun | Held | Refused | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What bounds a send: the number's messages a second, and whether it may go outside the 24 h window (templates)."""
+
+    per_second: int
+    template: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The send is written down as under way and may leave after `wait_ms`.
+
+    `sends_to` is the form of the number that is known to work, if another than the one they write from; `unreachable`
+    the code with which Meta once said that this customer cannot be reached, 0 if it did not.
+    """
+
+    wait_ms: int
+    sends_to: str = ""
+    unreachable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The send may not leave yet: ask again after `wait_ms`. Nothing was written."""
+
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The send will not leave: `lost` (no longer this pod's) or `closed` (the 24 h window; it is marked failed)."""
+
+    reason: Literal["lost", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
 class SendResult:
-    """How a send ended: `sent` with its wamid, `queued` to be tried again, `failed` for good, or `unknown`."""
+    """How a send ended: `sent` with its wamid, `queued` to be tried again, `failed` for good, or `unknown`.
+
+    `unreachable` marks (a code) or clears (0) that this customer cannot be reached; `sends_to` is a form of the number
+    that worked; for `pause_ms` nothing more leaves from this number.
+    """
 
     state: SendState
     wamid: str = ""
     error_code: int = 0
+    unreachable: int | None = None
+    sends_to: str = ""
+    pause_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A conversation with pending messages: its customer and the number that was written to."""
+    """A conversation with pending messages: whose it is and its customer."""
 
+    scope: TenantScope
     customer_id: int
-    phone_number_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedMessage:
+    """A message whose handler failed too often: staff has to look at it."""
+
+    inbox_id: int
+    type: str
+    received_at: int
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,123 +3,180 @@
 from __future__ import annotations
 
 import asyncio
-from collections import ChainMap
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from sqlalchemy import Engine
-
-from comanda_store import catalog, inbox, orders, outbox, turns, workers
-from comanda_store.commits import GroupCommitter
-from comanda_store.engine import BUSY_SECONDS, check_durability, migrate, open_engine
+from comanda_store import catalog, orders, parked
+from comanda_store.backend import Backend
+from comanda_store.commits import MAX_GROUP, GroupCommitter
+from comanda_store.errors import StorageError
+from comanda_store.postgres.backend import PostgresBackend
 from comanda_store.records import (
+    Begun,
     Busy,
     Claim,
-    EventItem,
-    InboundItem,
+    Finished,
+    Held,
     Ingested,
+    Item,
     OrderRecord,
+    Pace,
+    ParkedMessage,
     PendingSend,
     PublishedTenant,
+    Refused,
     SendResult,
-    StatusItem,
     Takeover,
+    TenantScope,
     TurnResult,
+    Waiting,
 )
-from comanda_store.write_queue import WriteQueue
+from comanda_store.requests import BeginSend, ClaimTurn, EndSend, FinishTurn, Ingest, ReleaseTurn, Timing, Worker
+from comanda_store.sqlite.backend import SqliteBackend
 
-_ALIASES_KEPT = 200_000
-"""Customers whose ids are remembered between messages; about 30 MB when full."""
-
-OPEN_SECONDS = 60.0
-"""How long a pod that starts waits for others that open the same database."""
+_PUBLISH_AT_ONCE = 200
+"""Tenants in one transaction: a pod that starts with thousands must not hold the others up."""
 
 
 class Store:
-    """One pod's access to its group's database. `incarnation` is this process's own: it owns what it works on."""
+    """One pod's access to its group's database, SQLite or PostgreSQL by its URL.
 
-    def __init__(self, engine: Engine, writes: WriteQueue, pod: str, incarnation: str) -> None:
-        self._engine = engine
-        self._writes = writes
-        self._committer = GroupCommitter(engine, writes.turn)
-        self._aliases: dict[tuple[str, str, str], int] = {}
-        self.pod = pod
-        self.incarnation = incarnation
+    Operations that wait at the same time share a transaction (`commits.py`); what belongs to a tenant is reached with a
+    `TenantScope`, or with a record that the store gave out for one.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._work = GroupCommitter(backend.commit_work)
+        self._ingests = self._work if backend.shares_commits else GroupCommitter(backend.commit_ingests)
 
     @classmethod
-    async def open(cls, url: str, *, pod: str, incarnation: str) -> Store:
-        """Open, migrate and check a database. Raises `StorageError` or `WeakDurabilityError`."""
-        engine = open_engine(url)
+    async def open(cls, url: str, *, pod: str, incarnation: str, timing: Timing | None = None) -> Store:
+        """Open a database, check its schema and that it is durable.
 
-        def prepare() -> WriteQueue:
-            writes = WriteQueue(Path(str(engine.url.database)), BUSY_SECONDS)
-            # SQLite refuses to turn on its write-ahead log while another process does the same.
-            with writes.turn(OPEN_SECONDS):
-                migrate(engine)
-                check_durability(engine)
-            return writes
-
-        store = cls(engine, await asyncio.to_thread(prepare), pod, incarnation)
+        An embedded database is migrated on the way; a PostgreSQL one by its owner (`comanda db migrate`). Raises
+        `StorageError` or `WeakDurabilityError`.
+        """
+        worker = Worker(pod, incarnation, timing or Timing())
+        if url.startswith("sqlite"):
+            backend: Backend = await SqliteBackend.open(url, worker)
+        elif url.startswith("postgresql"):
+            backend = await PostgresBackend.open(url, worker)
+        else:
+            raise StorageError(
+                "The database URL names neither SQLite nor PostgreSQL.",
+                hint="Use sqlite+pysqlite:////data/comanda.db or postgresql+asyncpg://user:password@host/database.",
+            )
+        store = cls(backend)
         await store.heartbeat()
         return store
 
     async def close(self) -> None:
-        """Give up what this process owns, finish what waits, and close the database."""
-        await self._committer.run(lambda connection: workers.leave(connection, self.incarnation))
-        await self.abandon()
+        """Finish what waits, give up what this process owns, and close the database."""
+        await self._close_committers()
+        try:
+            await self._backend.leave()
+        finally:
+            await self._backend.close()
 
     async def abandon(self) -> None:
         """Finish what waits and close the database, and leave what is owned to whoever finds it, as a crash does."""
-        await self._committer.close()
-        self._engine.dispose()
-        self._writes.close()
+        await self._close_committers()
+        await self._backend.close()
 
-    async def ingest(self, items: Sequence[InboundItem | StatusItem | EventItem]) -> list[Ingested]:
+    async def _close_committers(self) -> None:
+        await self._ingests.close()
+        if self._work is not self._ingests:
+            await self._work.close()
+
+    def on_commit(self, told: Callable[[int, float], None]) -> None:
+        """Let `told(rows, seconds)` be called after each group commit."""
+        self._work.on_commit = self._ingests.on_commit = told
+
+    def oldest_wait(self) -> float:
+        """Return for how many seconds the oldest delivery has been waiting to become durable."""
+        return self._ingests.oldest_wait()
+
+    def free_bytes(self) -> int | None:
+        """Return how much room the database has, None when that cannot be seen from here."""
+        return self._backend.free_bytes()
+
+    async def ingest(self, items: Sequence[Item]) -> list[Ingested]:
         """Store what was delivered; returns, in order, what is new, when all of it is durable."""
-        # What the operation learns is kept apart until its commit: a rolled-back customer must not be remembered.
-        aliases = ChainMap[tuple[str, str, str], int]({}, self._aliases)
-        answers = await self._committer.run(
-            lambda connection: inbox.ingest(connection, aliases, self.incarnation, items)
-        )
-        if len(self._aliases) > _ALIASES_KEPT:
-            self._aliases.clear()
-        self._aliases.update(aliases.maps[0])
-        return answers
+        slices = [tuple(items[start : start + MAX_GROUP]) for start in range(0, len(items), MAX_GROUP)]
+        answers = [self._ingests.submit(Ingest(each)) for each in slices]
+        done = await asyncio.shield(asyncio.gather(*answers))
+        return [ingested for part in done for ingested in part]
 
-    async def claim(self, customer: int) -> Claim | Busy | None:
-        """Take a conversation's next message for a turn; see `turns.claim`."""
-        return await self._committer.run(lambda connection: turns.claim(connection, self.incarnation, customer))
+    async def claim(self, scope: TenantScope, customer: int) -> Claim | Busy | None:
+        """Take a conversation's next message for a turn, and count the try; None when nothing is pending.
 
-    async def finish(self, claimed: Claim, result: TurnResult) -> list[PendingSend]:
-        """Write all that a turn changed, or nothing. Raises `FencedError`; see `turns.finish`."""
-        return await self._committer.run(lambda connection: turns.finish(connection, self.incarnation, claimed, result))
+        A message that has used up its tries is parked and the next one is taken. A message of another living pod
+        answers `Busy`: the conversation stays serial across pods.
+        """
+        return await self._work.ask(ClaimTurn(scope, customer))  # type: ignore[no-any-return]
 
-    async def begin_send(self, send: PendingSend) -> bool:
-        """Write down that a send begins; False when it is no longer ours."""
-        return await self._committer.run(
-            lambda connection: outbox.begin_send(connection, self.incarnation, send.outbox_id)
-        )
+    async def finish(self, claimed: Claim, result: TurnResult, pace: Pace | None = None) -> Finished:
+        """Write all that a turn changed, or nothing, and take the conversation's next message.
+
+        With a pace the first message's send begins in the same transaction, if it may. Raises `FencedError` when
+        another pod has the conversation.
+        """
+        return await self._work.ask(FinishTurn(claimed, result, pace))  # type: ignore[no-any-return]
+
+    async def release(self, claimed: Claim, problem: str, *, counted: bool = True) -> None:
+        """Note why a turn has no result; `counted=False` gives the try back because the fault was another's."""
+        await self._work.ask(ReleaseTurn(claimed, problem, counted))
+
+    async def begin_send(self, send: PendingSend, pace: Pace) -> Begun | Held | Refused:
+        """Write down that a send begins, if it may leave now: still ours, in the window, within Meta's paces."""
+        return await self._work.ask(BeginSend(send, pace))  # type: ignore[no-any-return]
 
     async def finish_send(self, send: PendingSend, result: SendResult) -> None:
         """Write down how a send ended."""
-        await self._committer.run(lambda connection: outbox.finish_send(connection, self.incarnation, send, result))
+        await self._work.ask(EndSend(send, result))
 
     async def heartbeat(self) -> None:
         """Show that this process is alive; due every second."""
-        await self._committer.run(lambda connection: workers.heartbeat(connection, self.pod, self.incarnation))
+        await self._backend.heartbeat()
 
     async def take_over(self) -> Takeover:
         """Take what dead pods of the group left."""
-        return await self._committer.run(lambda connection: workers.take_over(connection, self.incarnation))
+        return await self._backend.take_over()
 
-    async def publish(self, tenant: PublishedTenant, actor: str) -> bool:
-        """Record a tenant's current flow and menu versions; True when one is new."""
-        return await self._committer.run(lambda connection: catalog.publish(connection, tenant, actor))
+    async def fire_timers(self) -> Sequence[Waiting]:
+        """Turn timers that are due into messages; returns the conversations that have work by it."""
+        return await self._backend.fire_timers()
 
-    async def flow_document(self, tenant: str, version: str) -> str | None:
+    async def purge(self, *, statuses_days: float = 9, messages_days: float = 180, limit: int = 500) -> int:
+        """Throw away one slice of what is old; returns the rows that went, 0 when nothing is left to throw away.
+
+        Raises `ValueError` below 8 days: Meta repeats a webhook for 7, and what is forgotten would be handled again.
+        """
+        if min(statuses_days, messages_days) < 8:
+            raise ValueError("statuses_days and messages_days must be 8 or more: Meta repeats webhooks for 7 days")
+        return await self._backend.purge(statuses_days, messages_days, limit)
+
+    async def publish(self, tenants: Sequence[PublishedTenant], actor: str) -> int:
+        """Record tenants' current flow and menu versions; returns how many tenants had a new one."""
+        new = 0
+        for start in range(0, len(tenants), _PUBLISH_AT_ONCE):
+            some = tenants[start : start + _PUBLISH_AT_ONCE]
+            new += await self._backend.call(None, partial(catalog.publish_all, tenants=some, actor=actor))
+        return new
+
+    async def flow_document(self, scope: TenantScope, version: str) -> str | None:
         """Return a published flow as JSON text, or None."""
-        return await self._committer.run(lambda connection: catalog.flow_document(connection, tenant, version))
+        return await self._backend.call(scope, lambda c: catalog.flow_document(c, scope.tenant, version))
 
-    async def list_orders(self, tenant: str | None = None) -> list[OrderRecord]:
-        """Return orders, the oldest first."""
-        return await self._committer.run(lambda connection: orders.list_orders(connection, tenant))
+    async def list_orders(self, scope: TenantScope, customer: int | None = None) -> list[OrderRecord]:
+        """Return a tenant's orders, the oldest first; of one customer if given."""
+        return await self._backend.call(scope, lambda c: orders.list_orders(c, scope.tenant, customer))
+
+    async def list_parked(self, scope: TenantScope) -> list[ParkedMessage]:
+        """Return the messages that staff has to look at, the oldest first."""
+        return await self._backend.call(scope, lambda c: parked.list_parked(c, scope.tenant))
+
+    async def retry_parked(self, scope: TenantScope, inbox_id: int, actor: str) -> bool:
+        """Let a parked message be tried again, with an audit entry; False when there is no such one."""
+        return await self._backend.call(scope, lambda c: parked.retry(c, scope.tenant, inbox_id, actor))

@@ -5,9 +5,9 @@ What customers and bots said are the inbox and the outbox themselves: there is n
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 # SQLite gives an INTEGER PRIMARY KEY its number; PostgreSQL wants 64 bits for the same.
@@ -16,6 +16,17 @@ _SERIAL = BigInteger().with_variant(Integer(), "sqlite")
 
 def _serial() -> Column[int]:
     return Column(_SERIAL, primary_key=True, autoincrement=True)
+
+
+def _added(value: Any, type_: Any) -> Any:
+    """Return a column that came with a later version: the one before, which does not name it, leaves the default."""
+    column_type = type_ if not isinstance(type_, type) else type_()
+    return Field(default=value, sa_type=column_type, sa_column_kwargs={"server_default": str(value)})
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """Return what makes an index partial on both databases."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 class TenantRow(SQLModel, table=True):
@@ -64,6 +75,12 @@ class CustomerRow(SQLModel, table=True):
     tenant: str = Field(max_length=320, index=True)
     name: str = Field(default="", sa_type=Text)
     created_at: int = Field(sa_type=BigInteger)
+    merged_into: int = _added(0, BigInteger)
+    """The customer that this one turned out to be; 0 for most. What still names this one means that one."""
+    unreachable_code: int = _added(0, Integer)
+    """Meta's error code that said messages cannot reach this customer; 0 while they can. A new message clears it."""
+    sends_to: str = _added("", String(32))
+    """The form of the phone number that worked where the one they write from did not; empty for most."""
 
 
 class CustomerAliasRow(SQLModel, table=True):
@@ -75,6 +92,8 @@ class CustomerAliasRow(SQLModel, table=True):
     kind: str = Field(primary_key=True, max_length=8)
     value: str = Field(primary_key=True, max_length=160)
     customer_id: int = Field(sa_column=Column(_SERIAL, ForeignKey("customers.id"), nullable=False, index=True))
+    since: int = _added(0, BigInteger)
+    """When it was learnt; the youngest of a kind is the one to write to."""
 
 
 class ConversationRow(SQLModel, table=True):
@@ -91,16 +110,48 @@ class ConversationRow(SQLModel, table=True):
     handover_until: int = Field(default=0, sa_type=BigInteger)
     """Until when staff has the conversation and the bot is silent; 0 when the bot has it."""
     last_inbound_at: int = Field(default=0, sa_type=BigInteger)
+    pair_free_at: int = _added(0, BigInteger)
+    """When Meta's limit on messages to this customer will be wholly free again (the clock of a token bucket)."""
+
+
+class NumberRow(SQLModel, table=True):
+    """The pace of a phone number, shared by all pods of its group: when its next message may leave, in microseconds."""
+
+    __tablename__: ClassVar[str] = "numbers"
+
+    phone_number_id: str = Field(primary_key=True, max_length=32)
+    tenant: str = Field(max_length=320)
+    free_at_us: int = Field(default=0, sa_type=BigInteger)
+
+
+class TimerRow(SQLModel, table=True):
+    """A turn that a handler asked for, later: becomes a message of type `timer` in the inbox when it is due."""
+
+    __tablename__: ClassVar[str] = "timers"
+    __table_args__ = (Index("timers_due", "due_at"),)
+
+    id: int | None = Field(default=None, sa_column=_serial())
+    tenant: str = Field(max_length=320)
+    phone_number_id: str = Field(max_length=32)
+    customer_id: int = Field(sa_column=Column(_SERIAL, nullable=False))
+    due_at: int = Field(sa_type=BigInteger)
+    payload: str = Field(sa_type=Text)
 
 
 class InboxRow(SQLModel, table=True):
-    """A customer's message: `pending` → `done`, or `silent` (no turn by rule), or `parked` (its handler failed)."""
+    """A customer's message.
+
+    `pending` → `done`, or `silent` (no turn by rule), or `stale` (too old to be answered), or `parked` (its handler
+    failed too often; `problem` says how).
+    """
 
     __tablename__: ClassVar[str] = "inbox"
     __table_args__ = (
         UniqueConstraint("phone_number_id", "wamid"),
-        Index("inbox_pending", "customer_id", "sent_at", "id", sqlite_where=Column("state") == "pending"),
-        Index("inbox_owner", "owner", sqlite_where=Column("state") == "pending"),
+        Index("inbox_pending", "customer_id", "sent_at", "id", **_where("state = 'pending'")),
+        Index("inbox_owner", "owner", **_where("state = 'pending'")),
+        Index("inbox_parked", "tenant", **_where("state = 'parked'")),
+        Index("inbox_received", "received_at"),
     )
 
     id: int | None = Field(default=None, sa_column=_serial())
@@ -117,12 +168,14 @@ class InboxRow(SQLModel, table=True):
     owner: str = Field(max_length=64)
     attempts: int = Field(default=0)
     done_at: int | None = Field(default=None, sa_type=BigInteger)
+    problem: str = _added("", Text)
 
 
 class StatusRow(SQLModel, table=True):
     """A status of a sent message, kept so that the same one is never counted twice."""
 
     __tablename__: ClassVar[str] = "statuses"
+    __table_args__ = (Index("statuses_received", "received_at"),)
 
     phone_number_id: str = Field(primary_key=True, max_length=32)
     wamid: str = Field(primary_key=True, max_length=256)
@@ -136,6 +189,7 @@ class AccountEventRow(SQLModel, table=True):
     """A change that is no message and no status, kept whole."""
 
     __tablename__: ClassVar[str] = "account_events"
+    __table_args__ = (Index("account_events_received", "received_at"),)
 
     phone_number_id: str = Field(primary_key=True, max_length=32)
     key: str = Field(primary_key=True, max_length=160)
@@ -152,7 +206,7 @@ class OutboxRow(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("inbox_id", "position"),
         Index("outbox_wamid", "phone_number_id", "wamid"),
-        Index("outbox_open", "owner", sqlite_where=Column("state").in_(["queued", "sending", "unknown"])),
+        Index("outbox_open", "owner", **_where("state IN ('queued', 'sending', 'unknown')")),
     )
 
     id: int | None = Field(default=None, sa_column=_serial())
@@ -227,6 +281,12 @@ class CostRow(SQLModel, table=True):
     type: str = Field(max_length=40)
     pricing_model: str = Field(max_length=8)
     at: int = Field(sa_type=BigInteger)
+    market: str = _added("", String(40))
+    price_micros: int | None = Field(default=None, sa_type=BigInteger)
+    """Millionths of `currency`, due once the message is delivered; None when the rate table has no such row."""
+    currency: str = _added("", String(3))
+    reason: str = _added("", String(40))
+    """Why it costs what it costs, in a word: `rate`, `free_tier`, `no_rate` …"""
 
 
 class AuditRow(SQLModel, table=True):

@@ -121,8 +121,8 @@ class World:
         Each request is written in one piece, so that the router can read the requests in the order they were written.
         """
         connections = [http.client.HTTPConnection("127.0.0.1", self.router_port, timeout=30) for _ in documents]
-        # The router has accepted each connection before the race begins. The one that is closed again makes sure that it
-        # has also waited for news once more since: epoll reports a connection that it still has on its list first.
+        # The router has accepted each connection before the race begins. The one that is closed again makes sure that
+        # it has waited for news once more since: epoll reports a connection that it still has on its list first.
         closed = http.client.HTTPConnection("127.0.0.1", self.router_port, timeout=30)
         for connection in (*connections, closed):
             connection.request("GET", "/healthz")

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from comanda_contract.tenancy import CredentialShard, TenantSettings, TenantShar
 from comanda_router.split import split
 from comanda_simulator.app import create_app as create_simulator
 from comanda_simulator.config import AppConfig, NumberConfig, Settings, SimulatorConfig
-from comanda_store.engine import sqlite_url
+from comanda_store.sqlite.engine import sqlite_url
 from tests.harness import change, serving, until, webhook
 
 GROUP_KEY = "22" * 32
@@ -92,11 +93,16 @@ class PodUnderTest:
         return self.replies(customer)
 
     async def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        def read(connection: Any) -> list[tuple[Any, ...]]:
-            result = connection.exec_driver_sql(statement)
-            return [tuple(row) for row in result] if result.returns_rows else []
+        with closing(sqlite3.connect(self.folder / "comanda.db", timeout=10)) as connection, connection:
+            return connection.execute(statement).fetchall()
 
-        return await self.pod._store._committer.run(read)
+    async def sql_gives(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        """Wait until a statement has these rows."""
+
+        async def gives() -> bool:
+            return await self.sql(statement) == rows
+
+        await until(gives, what=f"{statement} gives {rows}")
 
 
 @pytest.fixture

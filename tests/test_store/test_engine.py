@@ -13,10 +13,10 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from comanda_store.sqlite.engine import check_durability, migrate, open_engine, sqlite_url
 from sqlalchemy import create_engine
 
 from comanda_store import StorageError, Store, WeakDurabilityError, migrations
-from comanda_store.engine import check_durability, migrate, open_engine, sqlite_url
 from comanda_store.sql import METADATA
 from tests.test_store.test_store import MESSAGE
 
@@ -31,7 +31,7 @@ def test_migrations_make_what_the_tables_say(tmp_path: Path) -> None:
 
 def test_several_processes_may_migrate_at_once(tmp_path: Path) -> None:
     code = (
-        "import sys; from comanda_store.engine import migrate, open_engine, sqlite_url; from pathlib import Path\n"
+        "import sys; from comanda_store.sqlite.engine import migrate, open_engine, sqlite_url; from pathlib import Path\n"
         "migrate(open_engine(sqlite_url(Path(sys.argv[1]))))"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "c.db")]
@@ -79,8 +79,8 @@ def test_weaker_settings_are_refused_by_name(tmp_path: Path, pragma: str, word: 
 
 
 async def test_another_kind_of_database_is_refused_with_a_sentence() -> None:
-    with pytest.raises(StorageError, match="SQLite alone"):
-        await Store.open("postgresql+asyncpg://localhost/x", pod="p", incarnation="p:1")
+    with pytest.raises(StorageError, match="neither SQLite nor PostgreSQL"):
+        await Store.open("mysql://localhost/x", pod="p", incarnation="p:1")
 
 
 async def test_a_folder_that_does_not_exist_is_a_storage_error(tmp_path: Path) -> None:
@@ -92,16 +92,14 @@ async def test_a_full_disk_refuses_and_keeps_what_was_acknowledged(tmp_path: Pat
     store = await Store.open(sqlite_url(tmp_path / "c.db"), pod="p", incarnation="p:1")
     try:
         await store.ingest([MESSAGE])
-        await store._committer.run(lambda connection: connection.exec_driver_sql("pragma max_page_count = 1").all())
+        await store._backend.call(None, lambda c: c.exec_driver_sql("pragma max_page_count = 1").all())
         large = [replace(MESSAGE, wamid=f"x{index}", payload="x" * 5000) for index in range(200)]
         outcomes = await asyncio.gather(*(store.ingest([item]) for item in large), return_exceptions=True)
         # Whatever was answered is stored, whatever was refused is not, and the refusal names the cause.
         refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         assert refused
         assert all(isinstance(outcome, StorageError) and "disk is full" in str(outcome) for outcome in refused)
-        await store._committer.run(
-            lambda connection: connection.exec_driver_sql("pragma max_page_count = 100000").all()
-        )
+        await store._backend.call(None, lambda c: c.exec_driver_sql("pragma max_page_count = 100000").all())
         again = await store.ingest(large)
         assert [each.duplicate for each in again] == [not isinstance(outcome, BaseException) for outcome in outcomes]
         assert (await store.ingest([MESSAGE]))[0].duplicate

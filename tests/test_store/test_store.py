@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
 
 from comanda_store import (
+    Begun,
     Busy,
     Claim,
     EventItem,
@@ -15,17 +17,21 @@ from comanda_store import (
     InboundItem,
     NewOrder,
     NewOrderLine,
+    Pace,
     PendingSend,
     PublishedTenant,
+    Refused,
     SendResult,
     StatusItem,
     Store,
     Takeover,
+    TenantScope,
+    Timing,
     TurnResult,
-    workers,
 )
-from tests.test_store.conftest import OpenStore
+from tests.test_store.conftest import Database, OpenStore
 
+NOW = int(time.time() * 1000)
 MESSAGE = InboundItem(
     tenant="default/napoli",
     phone_number_id="11",
@@ -36,8 +42,10 @@ MESSAGE = InboundItem(
     type="text",
     payload='{"text":{"body":"hola"}}',
     contact="{}",
-    sent_at=1000,
+    sent_at=NOW,
 )
+SCOPE = TenantScope("default/napoli", "11")
+PACE = Pace(per_second=80)
 ORDER = NewOrder(
     code="K7F2M",
     customer_name="Ana",
@@ -60,14 +68,14 @@ def result(*messages: str, order: NewOrder | None = None, state: bytes = b"{}") 
 
 
 async def claimed(store: Store, customer: int) -> Claim:
-    claim = await store.claim(customer)
+    claim = await store.claim(SCOPE, customer)
     assert isinstance(claim, Claim)
     return claim
 
 
-async def one_turn(store: Store, item: InboundItem, outcome: TurnResult) -> list[PendingSend]:
+async def one_turn(store: Store, item: InboundItem, outcome: TurnResult) -> tuple[PendingSend, ...]:
     (ingested,) = await store.ingest([item])
-    return await store.finish(await claimed(store, ingested.customer_id), outcome)
+    return (await store.finish(await claimed(store, ingested.customer_id), outcome)).sends
 
 
 class TestInbox:
@@ -104,7 +112,7 @@ class TestInbox:
         assert third.customer_id == first.customer_id
 
     async def test_a_silent_message_is_stored_and_gets_no_turn(self, store: Store) -> None:
-        (ingested,) = await store.ingest([replace(MESSAGE, silent=True)])
+        (ingested,) = await store.ingest([replace(MESSAGE, state="silent")])
         assert (ingested.duplicate, ingested.customer_id) == (False, 0)
         assert (await store.ingest([MESSAGE]))[0].duplicate
 
@@ -134,21 +142,22 @@ class TestInbox:
 class TestTurns:
     async def test_messages_are_claimed_in_the_order_they_were_sent(self, store: Store) -> None:
         items = [
-            replace(MESSAGE, wamid=f"w{index}", sent_at=sent) for index, sent in enumerate((3000, 1000, 2000, 1000))
+            replace(MESSAGE, wamid=f"w{index}", sent_at=sent)
+            for index, sent in enumerate((NOW + 3000, NOW + 1000, NOW + 2000, NOW + 1000))
         ]
         ingested = await store.ingest(items)
         order = []
-        for _ in items:
-            claim = await claimed(store, ingested[0].customer_id)
-            order.append(claim.inbox_id)
-            await store.finish(claim, result())
-        assert order == [2, 4, 3, 1]
-        assert await store.claim(ingested[0].customer_id) is None
+        following = await store.claim(SCOPE, ingested[0].customer_id)
+        while isinstance(following, Claim):
+            order.append(following.wamid)
+            following = (await store.finish(following, result())).next
+        assert order == ["w1", "w3", "w2", "w0"]
+        assert following is None
 
     async def test_a_turn_writes_state_order_and_messages_together(self, store: Store) -> None:
         sends = await one_turn(store, MESSAGE, result('{"a":1}', '{"b":2}', order=ORDER, state=b'{"node":"x"}'))
         assert [send.payload for send in sends] == ['{"a":1}', '{"b":2}']
-        (order,) = await store.list_orders()
+        (order,) = await store.list_orders(SCOPE)
         assert (order.code, order.total, order.lines[0].quantity, order.tenant) == ("K7F2M", 19480, 2, "default/napoli")
         (ingested,) = await store.ingest([replace(MESSAGE, wamid="w2")])
         claim = await claimed(store, ingested.customer_id)
@@ -160,28 +169,28 @@ class TestTurns:
         await store.finish(claim, result("{}", order=ORDER))
         with pytest.raises(FencedError):
             await store.finish(claim, result("{}", order=ORDER))
-        assert len(await store.list_orders()) == 1
+        assert len(await store.list_orders(SCOPE)) == 1
 
-    async def test_a_pod_that_lost_the_conversation_writes_nothing(self, open_store: OpenStore) -> None:
+    async def test_a_pod_that_lost_the_conversation_writes_nothing(self, open_store: OpenStore, db: Database) -> None:
         frozen, other = await open_store("pod-0"), await open_store("pod-1")
         (ingested,) = await frozen.ingest([MESSAGE])
         claim = await claimed(frozen, ingested.customer_id)
-        assert await other.claim(ingested.customer_id) == Busy()
+        assert await other.claim(SCOPE, ingested.customer_id) == Busy()
         # The frozen pod's heartbeat runs out, as seen by the database's clock.
-        await expire(other, frozen.incarnation)
+        await expire(db, "pod-0")
         taken = await other.take_over()
         assert [waiting.customer_id for waiting in taken.conversations] == [ingested.customer_id]
         await other.finish(await claimed(other, ingested.customer_id), result('{"from":"other"}', order=ORDER))
         with pytest.raises(FencedError):
             await frozen.finish(claim, result('{"from":"frozen"}', order=ORDER))
-        assert len(await other.list_orders()) == 1
+        assert len(await other.list_orders(SCOPE)) == 1
 
     async def test_a_message_is_parked_after_five_tries_and_the_next_one_goes_on(self, store: Store) -> None:
         ingested = await store.ingest([MESSAGE, replace(MESSAGE, wamid="w2")])
         for attempt in range(1, 6):
             claim = await claimed(store, ingested[0].customer_id)
-            assert (claim.inbox_id, claim.attempts) == (1, attempt)
-        assert (await claimed(store, ingested[0].customer_id)).inbox_id == 2
+            assert (claim.wamid, claim.attempts) == ("w1", attempt)
+        assert (await claimed(store, ingested[0].customer_id)).wamid == "w2"
 
 
 class TestOutbox:
@@ -189,15 +198,13 @@ class TestOutbox:
         (send,) = await one_turn(store, MESSAGE, result("{}"))
         return send
 
-    async def state_of(self, store: Store, send: PendingSend) -> str:
-        def read(connection: object) -> str:
-            return str(connection.exec_driver_sql(f"select state from outbox where id={send.outbox_id}").scalar_one())  # type: ignore[attr-defined]
-
-        return await store._committer.run(read)
+    async def state_of(self, db: Database, send: PendingSend) -> str:
+        ((state,),) = await db.sql(f"select state from outbox where id = {send.outbox_id}")
+        return str(state)
 
     async def test_a_send_begins_once(self, store: Store) -> None:
         send = await self.send(store)
-        assert [await store.begin_send(send), await store.begin_send(send)] == [True, False]
+        assert [await store.begin_send(send, PACE) for _ in range(2)] == [Begun(0), Refused("lost")]
 
     @pytest.mark.parametrize(
         ("statuses", "state"),
@@ -210,66 +217,64 @@ class TestOutbox:
         ],
     )
     async def test_statuses_raise_the_state_and_never_lower_it(
-        self, store: Store, statuses: tuple[str, ...], state: str
+        self, store: Store, db: Database, statuses: tuple[str, ...], state: str
     ) -> None:
         send = await self.send(store)
-        await store.begin_send(send)
+        await store.begin_send(send, PACE)
         await store.finish_send(send, SendResult("sent", wamid="out1"))
         await store.ingest([status(name) for name in statuses])
-        assert await self.state_of(store, send) == state
+        assert await self.state_of(db, send) == state
 
-    async def test_a_status_before_the_sends_own_answer_is_not_lost(self, store: Store) -> None:
+    async def test_a_status_before_the_sends_own_answer_is_not_lost(self, store: Store, db: Database) -> None:
         send = await self.send(store)
-        await store.begin_send(send)
+        await store.begin_send(send, PACE)
         await store.ingest([status("delivered")])
         await store.finish_send(send, SendResult("sent", wamid="out1"))
-        assert await self.state_of(store, send) == "delivered"
+        assert await self.state_of(db, send) == "delivered"
 
-    async def test_a_tagged_status_settles_a_send_of_unknown_outcome(self, store: Store) -> None:
+    async def test_a_tagged_status_settles_a_send_of_unknown_outcome(self, store: Store, db: Database) -> None:
         send = await self.send(store)
-        await store.begin_send(send)
+        await store.begin_send(send, PACE)
         await store.finish_send(send, SendResult("unknown"))
         await store.ingest([status("sent", outbox_id=send.outbox_id)])
-        assert await self.state_of(store, send) == "sent"
+        assert await self.state_of(db, send) == "sent"
 
-    async def test_a_status_of_another_number_settles_nothing(self, store: Store) -> None:
+    async def test_a_status_of_another_number_settles_nothing(self, store: Store, db: Database) -> None:
         send = await self.send(store)
-        await store.begin_send(send)
+        await store.begin_send(send, PACE)
         await store.finish_send(send, SendResult("unknown"))
         await store.ingest([replace(status("sent", outbox_id=send.outbox_id), tenant="x/y", phone_number_id="99")])
-        assert await self.state_of(store, send) == "unknown"
+        assert await self.state_of(db, send) == "unknown"
 
     async def test_an_unknown_send_goes_out_once_more_and_then_waits_for_people(
-        self, store: Store, monkeypatch: pytest.MonkeyPatch
+        self, open_store: OpenStore, db: Database
     ) -> None:
-        monkeypatch.setattr(workers, "UNKNOWN_MS", -1)
+        store = await open_store(timing=Timing(unknown_ms=-1))
         send = await self.send(store)
         for again in (True, False):
-            await store.begin_send(send)
+            await store.begin_send(send, PACE)
             await store.finish_send(send, SendResult("unknown"))
             assert [each.outbox_id for each in (await store.take_over()).sends] == [send.outbox_id] * again
         assert (await store.take_over()).sends == ()
-        assert await self.state_of(store, send) == "unknown"
+        assert await self.state_of(db, send) == "unknown"
 
-    async def test_costs_are_written_once_from_the_one_pricing_object(self, store: Store) -> None:
+    async def test_costs_are_written_once_from_the_one_pricing_object(self, store: Store, db: Database) -> None:
         priced = replace(status("sent"), category="service", pricing_type="regular", pricing_model="PMP")
         await store.ingest([priced, replace(priced, status="delivered"), status("read")])
 
-        def read(connection: object) -> list[tuple[str, ...]]:
-            rows = connection.exec_driver_sql("select wamid, category, type from costs").all()  # type: ignore[attr-defined]
-            return [tuple(row) for row in rows]
-
-        assert await store._committer.run(read) == [("out1", "service", "regular")]
+        assert await db.sql("select wamid, category, type from costs") == [("out1", "service", "regular")]
 
 
 class TestTakeover:
-    async def test_what_a_dead_pod_left_is_taken_and_what_a_living_one_has_is_not(self, open_store: OpenStore) -> None:
+    async def test_what_a_dead_pod_left_is_taken_and_what_a_living_one_has_is_not(
+        self, open_store: OpenStore, db: Database
+    ) -> None:
         dead, living = await open_store("pod-0"), await open_store("pod-1")
         sends = await one_turn(dead, MESSAGE, result("{}", "{}"))
-        await dead.begin_send(sends[0])
+        await dead.begin_send(sends[0], PACE)
         await dead.ingest([replace(MESSAGE, wamid="w2")])
         assert (await living.take_over()).conversations == ()
-        await expire(living, dead.incarnation)
+        await expire(db, "pod-0")
         left = await living.take_over()
         # The send under way at the death is of unknown outcome: it waits for a status first.
         assert [each.outbox_id for each in left.sends] == [sends[1].outbox_id]
@@ -282,13 +287,14 @@ class TestTakeover:
         second = await open_store("pod-0", "pod-0:2")
         assert len((await second.take_over()).conversations) == 1
 
-    async def test_what_a_pod_forgot_is_handed_to_it_again(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_what_a_pod_forgot_is_handed_to_it_again(self, open_store: OpenStore) -> None:
+        store = await open_store()
         queued, sending = await one_turn(store, MESSAGE, result("{}", "{}"))
-        await store.begin_send(sending)
+        await store.begin_send(sending, PACE)
         await store.ingest([replace(MESSAGE, wamid="w2")])
         assert await store.take_over() == Takeover()
-        monkeypatch.setattr(workers, "FORGOTTEN_MS", -1)
-        left = await store.take_over()
+        forgetful = await open_store(timing=Timing(forgotten_ms=-1))  # the same process, later
+        left = await forgetful.take_over()
         assert len(left.conversations) == 1
         # The one under way is of unknown outcome now; a status, or time, decides about it.
         assert [each.outbox_id for each in left.sends] == [queued.outbox_id]
@@ -300,20 +306,20 @@ class TestOrders:
         items = [replace(MESSAGE, wamid=f"w{index}", phone=f"5690000{index:04}") for index in range(count)]
         for ingested in await store.ingest(items):
             await store.finish(await claimed(store, ingested.customer_id), result(order=ORDER))
-        orders = await store.list_orders()
+        orders = await store.list_orders(SCOPE)
         assert len(orders) == count
         assert all(len(order.lines) == 1 for order in orders)
-        assert await store.list_orders("default/other") == []
+        assert await store.list_orders(TenantScope("default/other", "22")) == []
 
 
 class TestVersions:
     async def test_a_flow_is_published_once_and_kept(self, store: Store) -> None:
         tenant = PublishedTenant("default/napoli", "11", "w", "Napoli", "standard", "f1", '{"a":1}', "m1", "{}")
-        assert await store.publish(tenant, "test")
-        assert not await store.publish(tenant, "test")
-        assert await store.publish(replace(tenant, flow_version="f2", flow='{"a":2}'), "test")
-        assert await store.flow_document("default/napoli", "f1") == '{"a":1}'
-        assert await store.flow_document("default/other", "f1") is None
+        assert await store.publish([tenant], "test") == 1
+        assert await store.publish([tenant], "test") == 0
+        assert await store.publish([replace(tenant, flow_version="f2", flow='{"a":2}')], "test") == 1
+        assert await store.flow_document(SCOPE, "f1") == '{"a":1}'
+        assert await store.flow_document(TenantScope("default/other", "11"), "f1") is None
 
 
 def status(name: str, outbox_id: int = 0) -> StatusItem:
@@ -323,8 +329,5 @@ def status(name: str, outbox_id: int = 0) -> StatusItem:
     )
 
 
-async def expire(store: Store, incarnation: str) -> None:
-    def age(connection: object) -> None:
-        connection.exec_driver_sql(f"update workers set seen_at = 0 where incarnation = '{incarnation}'")  # type: ignore[attr-defined]
-
-    await store._committer.run(age)
+async def expire(db: Database, pod: str) -> None:
+    await db.sql(f"update workers set seen_at = 0 where pod = '{pod}'")

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from comanda_store import StorageError
-from comanda_store.write_queue import WriteQueue
+from comanda_store.sqlite.write_queue import WriteQueue
 
 # Writes its name to a file each time it has the turn, and wants it again at once.
 GREEDY = """
 import sys
 from pathlib import Path
-from comanda_store.write_queue import WriteQueue
+from comanda_store.sqlite.write_queue import WriteQueue
 queue = WriteQueue(Path(sys.argv[1]), 20)
 name, log = sys.argv[2], Path(sys.argv[1] + ".log")
 sys.stdin.readline()
@@ -53,7 +53,7 @@ def test_a_turn_that_never_comes_is_an_error_with_a_hint(tmp_path: Path) -> None
 
 def test_a_dead_writers_turn_is_free_at_once(tmp_path: Path) -> None:
     code = (
-        "import sys, os; from pathlib import Path; from comanda_store.write_queue import WriteQueue\n"
+        "import sys, os; from pathlib import Path; from comanda_store.sqlite.write_queue import WriteQueue\n"
         "WriteQueue(Path(sys.argv[1]), 5).turn().__enter__(); os._exit(1)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "c.db")], check=False).returncode == 1

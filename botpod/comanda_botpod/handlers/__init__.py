@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Protocol
 
 from comanda_botpod.tenants import Tenant
+from comanda_contract.errors import ComandaError
 from comanda_store import Claim, TurnResult
+
+
+class HandlerInterrupted(ComandaError):  # noqa: N818 - what happened, and not an error of this turn
+    """A turn fell with somebody else's fault: its counted try is given back."""
+
+    code = "handler_interrupted"
 
 
 class Handler(Protocol):

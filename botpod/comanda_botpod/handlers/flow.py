@@ -58,7 +58,7 @@ class FlowHandler:
     async def _pinned(self, tenant: Tenant, bot: Bot, claim: Claim) -> tuple[Flow, str]:
         if claim.flow_version in {"", bot.flow_version}:
             return bot.flow, bot.flow_version
-        document = await self._store.flow_document(tenant.name, claim.flow_version)
+        document = await self._store.flow_document(tenant.scope, claim.flow_version)
         if document is None:
             return bot.flow, bot.flow_version
         return _parsed(document), claim.flow_version

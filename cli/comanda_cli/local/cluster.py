@@ -24,7 +24,7 @@ from comanda_contract.directory import Directory, Group, NumberEntry, PodEndpoin
 from comanda_contract.errors import ComandaError, InvalidInputError, UnavailableError
 from comanda_contract.names import group_key
 from comanda_operator.plan import GroupPlan, Plan, plan
-from comanda_store.engine import sqlite_url
+from comanda_store.sqlite.engine import sqlite_url
 
 READY_SECONDS = 60.0
 """How long everything may take to become ready before `comanda up` gives up."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -26,6 +28,10 @@ def downgrade() -> None:
         "menu_versions", "flow_versions", "workers", "statuses", "costs", "audit", "account_events",
     ):  # fmt: skip
         op.drop_table(table)
+
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
 
 
 def _records() -> None:
@@ -179,13 +185,13 @@ def _conversations() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("phone_number_id", "wamid"),
     )
-    op.create_index("inbox_owner", "inbox", ["owner"], unique=False, sqlite_where=sa.text("state = 'pending'"))
+    op.create_index("inbox_owner", "inbox", ["owner"], unique=False, **_where("state = 'pending'"))
     op.create_index(
         "inbox_pending",
         "inbox",
         ["customer_id", "sent_at", "id"],
         unique=False,
-        sqlite_where=sa.text("state = 'pending'"),
+        **_where("state = 'pending'"),
     )
 
 
@@ -256,7 +262,7 @@ def _outcomes() -> None:
         "outbox",
         ["owner"],
         unique=False,
-        sqlite_where=sa.text("state IN ('queued', 'sending', 'unknown')"),
+        **_where("state IN ('queued', 'sending', 'unknown')"),
     )
     op.create_index("outbox_wamid", "outbox", ["phone_number_id", "wamid"], unique=False)
     op.create_table(

@@ -1,16 +1,15 @@
-"""Opening a database: SQLite with write-ahead log and full sync, migrated, and proven to be as durable as promised."""
+"""Opening the embedded database: SQLite with write-ahead log and full sync, migrated, and proven to be durable."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, StaticPool, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from comanda_store.errors import StorageError, WeakDurabilityError
+from comanda_store.migrate import upgrade
 
 BUSY_SECONDS = 5
 """How long a write waits for another process of the group that is writing."""
@@ -22,16 +21,17 @@ def sqlite_url(path: Path) -> str:
 
 
 def open_engine(url: str, *, read_only: bool = False) -> Engine:
-    """Open a SQLite database; the folder must exist. Raises `StorageError` for another kind of database.
+    """Open a SQLite database on one connection; the folder must exist. Raises `StorageError` for another kind of one.
 
     Transactions begin with BEGIN IMMEDIATE, so that two processes queue for the write lock instead of failing on it.
     """
     if not url.startswith("sqlite+pysqlite:///"):
         raise StorageError(
-            "This version keeps its data in SQLite alone.",
+            "This is no URL of a SQLite file.",
             hint="Use a URL such as sqlite+pysqlite:////data/comanda.db.",
         )
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+    arguments = {"timeout": BUSY_SECONDS, "check_same_thread": False, "cached_statements": 256}
+    engine = create_engine(url, poolclass=StaticPool, connect_args=arguments)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
@@ -63,12 +63,9 @@ def check_durability(engine: Engine) -> None:
 
 def migrate(engine: Engine) -> None:
     """Bring the schema to this version; several processes may do so at once. Raises `StorageError`."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     try:
         # The transaction begins IMMEDIATE, so a second process waits here and then finds nothing left to do.
         with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            upgrade(connection)
     except SQLAlchemyError as error:
         raise StorageError(f"The schema could not be brought up to date ({error.__cause__ or error}).") from error

@@ -1,0 +1,83 @@
+"""A connection to PostgreSQL on which every wait has a limit, and which proves that what it commits is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+
+import asyncpg
+
+from comanda_store.errors import StorageError, WeakDurabilityError
+
+CONNECT_SECONDS = 3.0
+STATEMENT_SECONDS = 2.0
+"""The server's own limit on a statement; the outer limit below holds when the server is frozen."""
+LOCK_SECONDS = 1.0
+IDLE_SECONDS = 5.0
+"""How long a transaction may be left idle: a pod that is frozen inside one must not hold the others' rows."""
+SILENCE_SECONDS = 10.0
+"""How long sent bytes may stay unacknowledged before the kernel gives the connection up (TCP user timeout)."""
+OUTER_SECONDS = 3.0
+"""Our own limit on a transaction. asyncpg's does not return while the server is frozen, this one does."""
+
+SETTINGS = {
+    "application_name": "comanda",
+    "statement_timeout": f"{int(STATEMENT_SECONDS * 1000)}",
+    "lock_timeout": f"{int(LOCK_SECONDS * 1000)}",
+    "idle_in_transaction_session_timeout": f"{int(IDLE_SECONDS * 1000)}",
+    "tcp_user_timeout": f"{int(SILENCE_SECONDS * 1000)}",
+    "jit": "off",  # compiling costs more than any statement here takes
+}
+_DURABLE = {
+    "fsync": {"on"},
+    "full_page_writes": {"on"},
+    "synchronous_commit": {"on", "local", "remote_write", "remote_apply"},
+}
+
+
+def asyncpg_url(url: str) -> str:
+    """Return a database URL as asyncpg reads it."""
+    return re.sub(r"^postgresql\+asyncpg://", "postgresql://", url)
+
+
+def sqlalchemy_url(url: str) -> str:
+    """Return a database URL as SQLAlchemy reads it."""
+    return re.sub(r"^postgresql(\+asyncpg)?://", "postgresql+asyncpg://", url)
+
+
+async def connect(url: str) -> asyncpg.Connection:
+    """Open a connection with limits. Raises `StorageError` or `WeakDurabilityError`."""
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS + 1):
+            connection = await asyncpg.connect(
+                asyncpg_url(url), timeout=CONNECT_SECONDS, server_settings=SETTINGS, statement_cache_size=64
+            )
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
+        raise StorageError(
+            f"The database cannot be reached ({type(error).__name__}).", hint="See docs/operations."
+        ) from None
+    try:
+        _limit_silence(connection)
+        await _check_durability(connection)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+async def _check_durability(connection: asyncpg.Connection) -> None:
+    async with asyncio.timeout(OUTER_SECONDS):
+        rows = await connection.fetch("select name, setting from pg_settings where name = any($1)", list(_DURABLE))
+    for name, setting in rows:
+        if setting not in _DURABLE[name]:
+            raise WeakDurabilityError(
+                f"{name} is {setting}: what is acknowledged could be lost.", hint=f"Set {name} = on in postgresql.conf."
+            )
+
+
+def _limit_silence(connection: asyncpg.Connection) -> None:
+    transport = getattr(connection, "_transport", None)
+    link: socket.socket | None = transport.get_extra_info("socket") if transport is not None else None
+    if link is not None and link.family in {socket.AF_INET, socket.AF_INET6}:
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SILENCE_SECONDS * 1000))

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.postgres import DatabaseUrls, PostgresServer, postgres_server
+
+
+@pytest.fixture(scope="session")
+def running_postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def postgres(running_postgres: PostgresServer) -> PostgresServer:
+    """The one server of this test run, with a migrated database to copy."""
+    if not running_postgres.prepared:
+        await running_postgres.accepts()
+        await running_postgres.prepare()
+    return running_postgres
+
+
+@pytest.fixture
+async def database(postgres: PostgresServer) -> DatabaseUrls:
+    """A migrated database of this test's own."""
+    return await postgres.new_database()
