@@ -64,13 +64,14 @@ def _tenant(name: str, number: Number) -> list[dict[str, Any]]:
             "v1",
             "ConfigMap",
             f"{name}-menu",
-            data={"restaurant.yaml": yaml.safe_dump(_restaurant(name), allow_unicode=True, sort_keys=False)},
+            data={"restaurant.yaml": yaml.safe_dump(restaurant(name), allow_unicode=True, sort_keys=False)},
         ),
         _resource("comanda.dev/v1alpha1", "WhatsAppTenant", name, spec=spec),
     ]
 
 
-def _restaurant(name: str) -> dict[str, Any]:
+def restaurant(name: str) -> dict[str, Any]:
+    """Return a restaurant's document: eight items, one zone, open at all hours."""
     pizzas = [
         {"sku": "MARG", "name": "Pizza Margarita", "price": 8990, "aliases": ["margarita"]},
         {"sku": "NAPO", "name": "Pizza Napolitana", "price": 9490},

@@ -22,10 +22,11 @@ class Caller(asyncio.Protocol):
         self.closed = False
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[int] | None = None
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self._content: list[bytes] = []
 
-    async def ask(self, request: bytes) -> int:
-        """Send a request and return the status of its answer. Raises `ConnectionError`."""
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Send a request and return the status and the body of its answer. Raises `ConnectionError`."""
         if self._transport is None or self.closed:
             raise ConnectionResetError
         self._answer = asyncio.get_running_loop().create_future()
@@ -52,11 +53,16 @@ class Caller(asyncio.Protocol):
         """Feed the parser, which calls `on_message_complete`."""
         self._parser.feed_data(data)
 
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece of the answer's body."""
+        self._content.append(body)
+
     def on_message_complete(self) -> None:
-        """Hand the status to who waits for it; the next answer needs a new parser."""
+        """Hand the answer to who waits for it; the next one needs a new parser."""
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
-            answer.set_result(self._parser.get_status_code())
+            answer.set_result((self._parser.get_status_code(), b"".join(self._content)))
+        self._content.clear()
         if not self._parser.should_keep_alive():
             self.closed = True
             self.close()
@@ -81,6 +87,10 @@ class Client:
 
     async def post(self, path: str, body: bytes, headers: str = "") -> int:
         """Post JSON and return the status; `headers` are whole lines. Raises `OSError` when there is no answer."""
+        return (await self.post_and_read(path, body, headers))[0]
+
+    async def post_and_read(self, path: str, body: bytes, headers: str = "") -> tuple[int, bytes]:
+        """Post JSON and return the status and the answer's body. Raises `OSError` when there is no answer."""
         head = (
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\nContent-Type: application/json\r\n"
             f"{headers}Content-Length: {len(body)}\r\n\r\n"

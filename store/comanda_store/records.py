@@ -245,7 +245,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The send may not leave yet: ask again after `wait_ms`. Nothing was written."""
+    """The send may not leave yet: ask again after `wait_ms`."""
 
     wait_ms: int
 

@@ -220,6 +220,8 @@ class OutboxRow(SQLModel, table=True):
     owner: str = Field(max_length=64)
     attempts: int = Field(default=0)
     ambiguous: int = Field(default=0)
+    due_at: int = _added(0, BigInteger)
+    """The place that it was given in its number's pace; 0 while it has none."""
     wamid: str | None = Field(default=None, max_length=256)
     error_code: int | None = Field(default=None)
     created_at: int = Field(sa_type=BigInteger)

@@ -45,7 +45,7 @@ MESSAGE = InboundItem(
     sent_at=NOW,
 )
 SCOPE = TenantScope("default/napoli", "11")
-PACE = Pace(per_second=80)
+PACE = Pace(per_second=1000)
 ORDER = NewOrder(
     code="K7F2M",
     customer_name="Ana",

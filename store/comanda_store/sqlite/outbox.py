@@ -5,16 +5,17 @@ from __future__ import annotations
 from sqlite3 import Connection
 
 from comanda_store.records import Begun, Held, Pace, PendingSend, Refused, SendResult
-from comanda_store.requests import AHEAD_MS, PAIR_BURST, PAIR_MS, WINDOW_MS
+from comanda_store.requests import AHEAD_MS, NEAR_MS, PAIR_BURST, PAIR_MS, WINDOW_MS
 
 _look = (
-    "SELECT c.pair_free_at, c.last_inbound_at, k.sends_to, k.unreachable_code, coalesce(n.free_at_us, 0)"
+    "SELECT o.due_at, c.pair_free_at, c.last_inbound_at, k.sends_to, k.unreachable_code, coalesce(n.free_at_us, 0)"
     " FROM outbox o JOIN conversations c ON c.customer_id = o.customer_id JOIN customers k ON k.id = o.customer_id"
     " LEFT JOIN numbers n ON n.phone_number_id = o.phone_number_id"
     " WHERE o.id = ? AND o.tenant = ? AND o.state = 'queued' AND o.owner = ?"
 )
 _close = "UPDATE outbox SET state = 'failed', error_code = 131047, updated_at = ? WHERE id = ?"
-_begin = "UPDATE outbox SET state = 'sending', attempts = attempts + 1, updated_at = ? WHERE id = ?"
+_begin = "UPDATE outbox SET state = 'sending', attempts = attempts + 1, due_at = 0, updated_at = ? WHERE id = ?"
+_due = "UPDATE outbox SET due_at = ? WHERE id = ?"
 _keep_place = (
     "INSERT INTO numbers (phone_number_id, tenant, free_at_us) VALUES (?, ?, ?)"
     " ON CONFLICT (phone_number_id) DO UPDATE SET free_at_us = excluded.free_at_us"
@@ -27,19 +28,24 @@ def begin_send(database: Connection, owner: str, send: PendingSend, pace: Pace, 
     row = database.execute(_look, (send.outbox_id, send.tenant, owner)).fetchone()
     if row is None:
         return Refused("lost")
-    pair_free_at, last_inbound_at, sends_to, unreachable, free_at_us = row
+    due_at, pair_free_at, last_inbound_at, sends_to, unreachable, free_at_us = row
     if not pace.template and last_inbound_at + WINDOW_MS <= now:
         database.execute(_close, (now, send.outbox_id))
         return Refused("closed")
     owed = max(pair_free_at, now) - now - (PAIR_BURST - 1) * PAIR_MS
     if owed > 0:
         return Held(owed)
-    free_at_us = max(free_at_us, now * 1000)
-    wait_ms = free_at_us // 1000 - now
-    if wait_ms > AHEAD_MS:
-        return Held(wait_ms - AHEAD_MS // 2)
-    place = (send.phone_number_id, send.tenant, free_at_us + 1_000_000 // pace.per_second)
-    database.execute(_keep_place, place)
+    if not due_at:
+        free_at_us = max(free_at_us, now * 1000)
+        due_at = free_at_us // 1000
+        if due_at - now > AHEAD_MS:
+            return Held(due_at - now - AHEAD_MS // 2)
+        place = (send.phone_number_id, send.tenant, free_at_us + 1_000_000 // pace.per_second)
+        database.execute(_keep_place, place)
+    wait_ms = max(0, due_at - now)
+    if wait_ms > NEAR_MS:
+        database.execute(_due, (due_at, send.outbox_id))
+        return Held(wait_ms)
     database.execute(_spend_pair, (max(pair_free_at, now) + PAIR_MS, send.customer_id))
     database.execute(_begin, (now, send.outbox_id))
     return Begun(wait_ms, sends_to, unreachable)

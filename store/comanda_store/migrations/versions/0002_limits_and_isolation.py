@@ -21,6 +21,7 @@ _COLUMNS = (
     ("customers", "sends_to", sa.String(length=32), ""),
     ("customer_aliases", "since", sa.BigInteger(), "0"),
     ("conversations", "pair_free_at", sa.BigInteger(), "0"),
+    ("outbox", "due_at", sa.BigInteger(), "0"),
     ("inbox", "problem", sa.Text(), ""),
     ("costs", "market", sa.String(length=40), ""),
     ("costs", "currency", sa.String(length=3), ""),

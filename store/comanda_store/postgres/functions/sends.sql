@@ -1,22 +1,23 @@
 -- Sends, under row-level security like turns.
 
--- Whether a message may leave now, and if so, that it does. `outcome`: begun (after `wait_ms`, its place in the number's
--- pace is kept), wait (nothing was written, ask again after `wait_ms`), closed (Meta's 24 h window), lost (not ours).
+-- Whether a message may leave now, and if so, that it does. `outcome`: begun (after `wait_ms`), wait (ask again after
+-- `wait_ms`; its place in the number's pace is kept), closed (Meta's 24 h window), lost (not ours).
 create or replace function comanda_begin_sends(
   p_owner text, p_tenant text[], p_number text[], p_outbox bigint[], p_customer bigint[], p_per_second int[],
-  p_template boolean[], p_window bigint, p_pair_ms bigint, p_pair_burst bigint, p_ahead_ms bigint
+  p_template boolean[], p_window bigint, p_pair_ms bigint, p_pair_burst bigint, p_ahead_ms bigint,
+  p_near_ms bigint
 ) returns table (place int, outcome text, wait_ms bigint, sends_to text, unreachable int)
 language plpgsql set search_path = public, pg_temp as $$
 declare
   v_now bigint := comanda_now();
-  v_now_us bigint := v_now * 1000;
   c record;
   v_free_us bigint;
+  v_due bigint;
 begin
   for i in 1 .. cardinality(p_tenant) loop
     perform set_config('comanda.tenant', p_tenant[i], true);
     place := i; wait_ms := 0; sends_to := ''; unreachable := 0;
-    perform 1 from outbox where id = p_outbox[i] and state = 'queued' and owner = p_owner for update;
+    select due_at into v_due from outbox where id = p_outbox[i] and state = 'queued' and owner = p_owner for update;
     if not found then
       outcome := 'lost';
       return next; continue;
@@ -24,23 +25,35 @@ begin
     select v.pair_free_at, v.last_inbound_at, k.sends_to, k.unreachable_code into c
       from conversations v join customers k on k.id = v.customer_id
       where v.customer_id = p_customer[i] for update of v;
-    insert into numbers (phone_number_id, tenant, free_at_us) values (p_number[i], p_tenant[i], 0) on conflict do nothing;
-    select free_at_us into v_free_us from numbers where phone_number_id = p_number[i] for update;
-    v_free_us := greatest(v_free_us, v_now_us);
     if not p_template[i] and c.last_inbound_at + p_window <= v_now then
       outcome := 'closed';
-    elsif greatest(c.pair_free_at, v_now) - v_now > (p_pair_burst - 1) * p_pair_ms then
-      outcome := 'wait'; wait_ms := c.pair_free_at - v_now - (p_pair_burst - 1) * p_pair_ms;
-    elsif v_free_us - v_now_us > p_ahead_ms * 1000 then
-      outcome := 'wait'; wait_ms := (v_free_us - v_now_us) / 1000 - p_ahead_ms / 2;
-    else
-      outcome := 'begun'; wait_ms := (v_free_us - v_now_us) / 1000; sends_to := c.sends_to;
-      unreachable := c.unreachable_code;
-      update numbers set free_at_us = v_free_us + 1000000 / p_per_second[i] where phone_number_id = p_number[i];
-      update conversations set pair_free_at = greatest(pair_free_at, v_now) + p_pair_ms
-        where customer_id = p_customer[i];
-      update outbox set state = 'sending', attempts = attempts + 1, updated_at = v_now where id = p_outbox[i];
+      update outbox set state = 'failed', error_code = 131047, updated_at = v_now where id = p_outbox[i];
+      return next; continue;
     end if;
+    outcome := 'wait';
+    wait_ms := greatest(c.pair_free_at, v_now) - v_now - (p_pair_burst - 1) * p_pair_ms;
+    if wait_ms > 0 then
+      return next; continue;
+    end if;
+    if v_due = 0 then
+      insert into numbers (phone_number_id, tenant, free_at_us) values (p_number[i], p_tenant[i], 0)
+        on conflict do nothing;
+      select greatest(free_at_us, v_now * 1000) into v_free_us from numbers where phone_number_id = p_number[i] for update;
+      v_due := v_free_us / 1000;
+      if v_due - v_now > p_ahead_ms then
+        wait_ms := v_due - v_now - p_ahead_ms / 2;
+        return next; continue;
+      end if;
+      update numbers set free_at_us = v_free_us + 1000000 / p_per_second[i] where phone_number_id = p_number[i];
+    end if;
+    wait_ms := greatest(0, v_due - v_now);
+    if wait_ms > p_near_ms then
+      update outbox set due_at = v_due where id = p_outbox[i];
+      return next; continue;
+    end if;
+    outcome := 'begun'; sends_to := c.sends_to; unreachable := c.unreachable_code;
+    update conversations set pair_free_at = greatest(pair_free_at, v_now) + p_pair_ms where customer_id = p_customer[i];
+    update outbox set state = 'sending', attempts = attempts + 1, due_at = 0, updated_at = v_now where id = p_outbox[i];
     return next;
   end loop;
 end $$;
