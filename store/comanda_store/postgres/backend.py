@@ -32,6 +32,7 @@ _AGAIN = (
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
 )
 """What another transaction did to ours: nothing was written, and a second try finds the way free."""
 
@@ -238,8 +239,15 @@ class _Lane:
 
     async def close(self) -> None:
         async with self._turn:
-            if self._connection is not None:
+            if self._connection is None:
+                return
+            try:
+                async with asyncio.timeout(OUTER_SECONDS):
+                    await self._connection.close()
+            except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 self._connection.terminate()
+            # Lets the transport notice that it is closed before the loop may end.
+            await asyncio.sleep(0)
 
 
 async def _check_schema(database: asyncpg.Connection) -> None:

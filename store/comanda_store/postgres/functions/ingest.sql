@@ -53,28 +53,37 @@ create or replace function comanda_ingest_messages(
 ) returns table (place int, customer bigint, fresh boolean) language plpgsql security definer
 set search_path = public, pg_temp as $$
 declare
+  i int;
   v_customer bigint[] := p_customer;
   v_now bigint := comanda_now();
 begin
   perform set_config('comanda.duty', 'ingest', true);
-  for i in 1 .. cardinality(p_tenant) loop
-    if v_customer[i] = 0 then
-      v_customer[i] := comanda_customer(
-        p_tenant[i], p_number[i], p_wamid[i], p_phone[i], p_user[i], p_name[i], p_sent_at[i]);
-    end if;
+  -- Whoever else stores the same goes through it in the same order: pods wait for each other, and never in a circle.
+  for i in
+    select g.place from unnest(p_tenant, p_phone, p_user, p_customer) with ordinality as g(tenant, phone, id, known, place)
+    where g.known = 0 order by g.tenant, g.phone, g.id, g.place
+  loop
+    v_customer[i] := comanda_customer(
+      p_tenant[i], p_number[i], p_wamid[i], p_phone[i], p_user[i], p_name[i], p_sent_at[i]);
   end loop;
   return query
-  with given as (
-    select g.*, coalesce(nullif(c.merged_into, 0), c.id) as known,
+  with numbered as materialized (
+    -- The row's own number follows the order of arrival, whatever order the rows are written in.
+    select g.place, nextval('inbox_id_seq') as id from generate_series(1, cardinality(p_tenant)) as g(place)
+  ), given as (
+    select g.*, n.id, coalesce(nullif(c.merged_into, 0), c.id) as known,
       row_number() over (partition by g.number, g.wamid order by g.place) = 1 as first
     from unnest(p_tenant, p_number, p_wamid, v_customer, p_type, p_payload, p_contact, p_sent_at, p_state)
       with ordinality as g(tenant, number, wamid, customer, type, payload, contact, sent_at, state, place)
+    join numbered n on n.place = g.place
     join customers c on c.id = g.customer and c.tenant = g.tenant
   ), kept as (
     insert into inbox
-      (tenant, phone_number_id, wamid, customer_id, type, payload, contact, sent_at, received_at, state, owner, attempts)
-    select g.tenant, g.number, g.wamid, g.known, g.type, g.payload, g.contact, g.sent_at, v_now, g.state, p_owner, 0
-    from given g where g.first order by g.place
+      (id, tenant, phone_number_id, wamid, customer_id, type, payload, contact, sent_at, received_at, state, owner,
+        attempts)
+    select g.id, g.tenant, g.number, g.wamid, g.known, g.type, g.payload, g.contact, g.sent_at, v_now, g.state, p_owner,
+      0
+    from given g where g.first order by g.number, g.wamid
     on conflict (phone_number_id, wamid) do nothing
     returning inbox.phone_number_id, inbox.wamid
   )
