@@ -22,7 +22,7 @@ from comanda_botpod.settings import BotPodSettings
 from comanda_botpod.tenants import Bot, Tenant, Tenants
 from comanda_botpod.turn import Turns
 from comanda_contract.errors import ComandaError
-from comanda_store import PublishedTenant, Store
+from comanda_store import PublishedTenant, Store, Timing
 
 _log = structlog.get_logger()
 
@@ -126,7 +126,8 @@ def _count_commit(rows: int, seconds: float) -> None:
 async def running_pod(settings: BotPodSettings) -> AsyncIterator[Pod]:
     """Start a pod and, at the end, drain it. Raises `ComandaError` when the database cannot be used."""
     incarnation = f"{settings.pod}:{uuid.uuid4().hex[:12]}"
-    store = await Store.open(settings.database_url, pod=settings.pod, incarnation=incarnation)
+    timing = Timing(lease_ms=int(settings.lease_seconds * 1000), unknown_ms=int(settings.unknown_seconds * 1000))
+    store = await Store.open(settings.database_url, pod=settings.pod, incarnation=incarnation, timing=timing)
     connector = aiohttp.TCPConnector(limit=settings.sends_at_once, keepalive_timeout=60)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
         key = bytes.fromhex(settings.group_key.get_secret_value())

@@ -34,6 +34,12 @@ class BotPodSettings(BaseSettings):
     pending_per_tenant: int = Field(
         default=20_000, ge=1, description="Messages of one tenant that may wait for their turn; more are refused."
     )
+    lease_seconds: float = Field(
+        default=5, ge=2, le=60, description="A pod that has not shown itself for so long is taken for dead."
+    )
+    unknown_seconds: float = Field(
+        default=10, ge=1, le=3600, description="How long a status may settle a send before it goes out once more."
+    )
     statuses_days: float = Field(default=9, ge=8, description="How long statuses are kept.")
     messages_days: float = Field(default=180, ge=8, description="How long messages are kept.")
     drain_seconds: float = Field(default=20.0, gt=0, le=120, description="How long a stopping pod may finish its work.")

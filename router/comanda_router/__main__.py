@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 
 import structlog
@@ -36,6 +37,8 @@ def main() -> int:
     gc.collect()
     gc.freeze()
     server = uvicorn.Server(config)
+    # uvicorn raises the signal once more when it has stopped; a stop that was asked for and went well ends with 0.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
     server.run()
     return 0 if server.started else 1
 

@@ -1,0 +1,1 @@
+"""What bot developers program against; `comanda_botpod.handlers.api` shows it. Nothing of the pod is imported here."""

@@ -1,0 +1,96 @@
+"""What happened in a run: each webhook, each send as Meta saw it, and the rows at the end. Times are monotonic seconds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(slots=True)
+class Webhook:
+    """A customer's message on its way in; `acked` is when a pod said that it is stored, 0 while none has."""
+
+    wamid: str
+    number: str
+    phone: str
+    text: str
+    begun: float
+    acked: float = 0.0
+
+
+@dataclass(slots=True)
+class Send:
+    """A message as Meta took it. `lost` ones were taken, and the pod never got the answer."""
+
+    tag: int
+    number: str
+    phone: str
+    token: str
+    body: str
+    at: float
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRow:
+    """A stored message."""
+
+    id: int
+    tenant: str
+    number: str
+    wamid: str
+    customer: int
+    state: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A message to a customer."""
+
+    id: int
+    tenant: str
+    number: str
+    customer: int
+    inbox: int
+    state: str
+    attempts: int
+    ambiguous: int
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An order."""
+
+    id: int
+    tenant: str
+    inbox: int
+    customer: int
+    total: int
+
+
+@dataclass
+class History:
+    """One run."""
+
+    seed: int
+    webhooks: list[Webhook] = field(default_factory=list)
+    sends: list[Send] = field(default_factory=list)
+    inbox: list[InboxRow] = field(default_factory=list)
+    outbox: list[OutboxRow] = field(default_factory=list)
+    orders: list[OrderRow] = field(default_factory=list)
+    phones: dict[int, str] = field(default_factory=dict)
+    """Customer → phone."""
+    faults: list[dict[str, Any]] = field(default_factory=list)
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON lines, one thing that happened a line."""
+        with path.open("w") as file:
+            file.write(json.dumps({"kind": "run", "seed": self.seed}) + "\n")
+            for kind in ("faults", "webhooks", "sends", "inbox", "outbox", "orders"):
+                for each in getattr(self, kind):
+                    line = each if isinstance(each, dict) else asdict(each)
+                    file.write(json.dumps({"kind": kind, **line}, ensure_ascii=False) + "\n")
