@@ -15,7 +15,7 @@ say = printf '\033[1m» %s\033[0m\n'
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test check crds bench fmt lock clean
+.PHONY: help setup demo test torture sabotage check crds bench fmt lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +42,14 @@ demo: setup ## Three restaurants take orders on this machine; then chat with the
 
 test: setup ## Run every test
 	@chromium=$$($(BIN)/python tools/system.py chromium) && postgres=$$($(BIN)/python tools/system.py postgres) && \
-		COMANDA_CHROMIUM=$$chromium COMANDA_POSTGRES=$$postgres $(BIN)/python -m pytest $(TEST_ARGS)
+		strace=$$($(BIN)/python tools/system.py strace) && \
+		COMANDA_CHROMIUM=$$chromium COMANDA_POSTGRES=$$postgres COMANDA_STRACE=$$strace $(BIN)/python -m pytest $(TEST_ARGS)
+
+torture: setup ## Many more runs under faults (TORTURE_ARGS="--seeds 50 --faults 40 --database both")
+	@$(BIN)/python -m tests.torture.run $(TORTURE_ARGS)
+
+sabotage: setup ## Take one safeguard away at a time and see that the tests notice
+	@$(BIN)/python -m tests.torture.sabotage
 
 check: setup ## What CI checks: format, lint, types, room borders, generated files, docs
 	@$(say) "format" && $(BIN)/ruff format --check --quiet $(SOURCES)

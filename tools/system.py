@@ -13,6 +13,7 @@ from pathlib import Path
 
 PROGRAMS = {
     "chromium": ("COMANDA_CHROMIUM", ("chromium", "chromium-browser", "google-chrome"), ["chromium"]),
+    "strace": ("COMANDA_STRACE", ("strace",), ["strace"]),
     "postgres": ("COMANDA_POSTGRES", ("postgres",), ["postgresql"]),
 }
 """Name → environment variable that overrides it, names it goes by, Debian packages."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 
 from comanda_cli import doctor as doctor_room
+from comanda_cli import messages as messages_room
 from comanda_cli import orders as orders_room
 from comanda_cli import tenants as tenants_room
 from comanda_cli.demo import run_demo
@@ -21,6 +23,7 @@ from comanda_cli.local.events import Events
 from comanda_cli.output import Output, print_error, print_json, print_rows
 from comanda_contract.errors import ComandaError
 from comanda_operator.plan import plan
+from comanda_store.postgres.migrate import migrate, redacted
 
 app = typer.Typer(
     name="comanda",
@@ -33,11 +36,23 @@ orders_app = typer.Typer(help="Orders that the bots took.", no_args_is_help=True
 tenant_app = typer.Typer(help="Restaurants and what serves them.", no_args_is_help=True)
 app.add_typer(orders_app, name="orders")
 app.add_typer(tenant_app, name="tenant")
+messages_app = typer.Typer(help="Messages that staff has to look at.", no_args_is_help=True)
+app.add_typer(messages_app, name="messages")
+database_app = typer.Typer(help="The database of a bot group.", no_args_is_help=True)
+app.add_typer(database_app, name="db")
 
 FolderOption = Annotated[Path, typer.Option("-f", "--filename", help="Folder with the YAML that kubectl apply takes.")]
 DataDirOption = Annotated[Path, typer.Option("--data-dir", help="Folder for databases, keys and logs.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text for people, json for programs.")]
 PortType = Annotated[int, typer.Option(min=1, max=65535)]
+
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url", envvar="COMANDA_DATABASE_URL", help="A PostgreSQL database instead of the folder's."
+    ),
+]
+TenantOption = Annotated[str, typer.Option("--tenant", help="The restaurant, as namespace/name.")]
 
 DEFAULT_DATA_DIR = Path(".comanda")
 
@@ -163,6 +178,60 @@ def list_tenants(filename: FolderOption, output: OutputOption = Output.text) -> 
         print_error(error)
         raise typer.Exit(1) from None
     print_rows(output, tenants_room.COLUMNS, rows, "No tenants.")
+
+
+@messages_app.command("parked")
+def list_parked(
+    tenant: TenantOption,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    database_url: DatabaseOption = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """List the messages whose handler failed five times, with what went wrong; their conversations went on."""
+    try:
+        rows = messages_room.parked_rows(data_dir, tenant, database_url)
+    except ComandaError as error:
+        print_error(error)
+        raise typer.Exit(1) from None
+    print_rows(output, messages_room.COLUMNS, rows, "No parked messages.")
+
+
+@messages_app.command("retry")
+def retry_message(
+    message: Annotated[int, typer.Argument(help="The message's ID, as `comanda messages parked` shows it.")],
+    tenant: TenantOption,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Let a parked message be tried again; the pods find it within seconds."""
+    try:
+        found = messages_room.retry(data_dir, tenant, database_url, message, getpass.getuser())
+    except ComandaError as error:
+        print_error(error)
+        raise typer.Exit(1) from None
+    typer.echo(f"Message {message} will be tried again." if found else f"{tenant} has no parked message {message}.")
+    raise typer.Exit(0 if found else 1)
+
+
+@database_app.command("migrate")
+def migrate_database(
+    url: Annotated[
+        str, typer.Option("--url", envvar="COMANDA_DATABASE_OWNER_URL", help="PostgreSQL URL of the tables' owner.")
+    ],
+    service_role: Annotated[
+        str, typer.Option("--service-role", help="The role that the pods connect as; must exist, not the owner.")
+    ] = "comanda_service",
+) -> None:
+    """Bring a PostgreSQL database to this version: tables, row-level security, functions and rights.
+
+    May be run by several at once and again at any time. An embedded database needs none of it.
+    """
+    try:
+        asyncio.run(migrate(url, service_role))
+    except ComandaError as error:
+        print_error(error)
+        raise typer.Exit(1) from None
+    typer.echo(f"{redacted(url)} is up to date; pods connect as {service_role}.")
 
 
 @app.command()

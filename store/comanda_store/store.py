@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
+
+from sqlalchemy import Connection
 
 from comanda_store import catalog, orders, parked
 from comanda_store.backend import Backend
@@ -34,8 +37,30 @@ from comanda_store.records import (
 from comanda_store.requests import BeginSend, ClaimTurn, EndSend, FinishTurn, Ingest, ReleaseTurn, Timing, Worker
 from comanda_store.sqlite.backend import SqliteBackend
 
+T = TypeVar("T")
 _PUBLISH_AT_ONCE = 200
 """Tenants in one transaction: a pod that starts with thousands must not hold the others up."""
+
+
+async def call_once(url: str, scope: TenantScope, operation: Callable[[Connection], T]) -> T:
+    """Run one operation inside a tenant, as a command line does that is no pod. Raises `StorageError`."""
+    worker = Worker("command-line", "command-line")
+    backend: Backend = await _open_backend(url, worker)
+    try:
+        return await backend.call(scope, operation)
+    finally:
+        await backend.close()
+
+
+async def _open_backend(url: str, worker: Worker) -> Backend:
+    if url.startswith("sqlite"):
+        return await SqliteBackend.open(url, worker)
+    if url.startswith("postgresql"):
+        return await PostgresBackend.open(url, worker)
+    raise StorageError(
+        "The database URL names neither SQLite nor PostgreSQL.",
+        hint="Use sqlite+pysqlite:////data/comanda.db or postgresql+asyncpg://user:password@host/database.",
+    )
 
 
 class Store:
@@ -57,17 +82,7 @@ class Store:
         An embedded database is migrated on the way; a PostgreSQL one by its owner (`comanda db migrate`). Raises
         `StorageError` or `WeakDurabilityError`.
         """
-        worker = Worker(pod, incarnation, timing or Timing())
-        if url.startswith("sqlite"):
-            backend: Backend = await SqliteBackend.open(url, worker)
-        elif url.startswith("postgresql"):
-            backend = await PostgresBackend.open(url, worker)
-        else:
-            raise StorageError(
-                "The database URL names neither SQLite nor PostgreSQL.",
-                hint="Use sqlite+pysqlite:////data/comanda.db or postgresql+asyncpg://user:password@host/database.",
-            )
-        store = cls(backend)
+        store = cls(await _open_backend(url, Worker(pod, incarnation, timing or Timing())))
         await store.heartbeat()
         return store
 

@@ -103,7 +103,7 @@ class PostgresServer:
 
     def kill(self) -> None:
         """Kill -9 every process of the server."""
-        processes = self._processes()
+        processes = self.processes()
         for process in processes:
             process.kill()
         psutil.wait_procs(processes, timeout=30)
@@ -112,16 +112,17 @@ class PostgresServer:
 
     def freeze(self) -> None:
         """Stop every process of the server: connections stay open and nothing answers."""
-        for process in self._processes():
+        for process in self.processes():
             with suppress(psutil.NoSuchProcess):
                 process.suspend()
 
     def thaw(self) -> None:
-        for process in self._processes():
+        for process in self.processes():
             with suppress(psutil.NoSuchProcess):
                 process.resume()
 
-    def _processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
+        """Return the postmaster and its children; none when it does not run."""
         if self._process is None or self._process.poll() is not None:
             return []
         parent = psutil.Process(self._process.pid)

@@ -1,6 +1,6 @@
 """One run under faults, and `make torture`: many of them, each from its seed.
 
-    python -m tests.torture.run --seeds 10 --faults 25 --database both
+python -m tests.torture.run --seeds 10 --faults 25 --database both
 """
 
 from __future__ import annotations

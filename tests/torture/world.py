@@ -134,6 +134,8 @@ class World:
     """None: SQLite in the folder."""
     seed: int
     pods: list[PodProcess] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    """More settings of the pods, without their prefix."""
 
     def __post_init__(self) -> None:
         self.history = History(self.seed)
@@ -212,7 +214,8 @@ class World:
             "UNKNOWN_SECONDS": str(UNKNOWN_SECONDS),
             "SEND_TIMEOUT_SECONDS": "3",
         }
-        named = {f"COMANDA_BOTPOD_{key}": value for key, value in environment.items()}
+        settings = environment | self.environment
+        named = {f"COMANDA_BOTPOD_{key}": value for key, value in settings.items()}
         return PodProcess(name, named, self.folder / f"{name}.log", port)
 
     async def ready(self, pod: PodProcess) -> None:

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from comanda_cli.app import app
+from comanda_cli.local.layout import Layout
+from comanda_store import Claim, Store
+from comanda_store.sqlite.engine import sqlite_url
+from tests.postgres import DatabaseUrls, PostgresServer
+from tests.postgres.server import SERVICE
+from tests.test_store.test_store import MESSAGE, SCOPE
+
+runner = CliRunner()
+
+
+async def park(url: str) -> None:
+    store = await Store.open(url, pod="pod-0", incarnation="pod-0:1")
+    (ingested,) = await store.ingest([MESSAGE])
+    for _ in range(5):
+        claim = await store.claim(SCOPE, ingested.customer_id)
+        assert isinstance(claim, Claim)
+        await store.release(claim, "KeyError in handle")
+    assert await store.claim(SCOPE, ingested.customer_id) is None
+    await store.close()
+
+
+def command(*arguments: str) -> tuple[int, str]:
+    ran = runner.invoke(app, arguments)
+    return ran.exit_code, ran.output
+
+
+async def invoked(*arguments: str) -> tuple[int, str]:
+    # A command has an event loop of its own, as it has when a person runs it.
+    return await asyncio.to_thread(command, *arguments)
+
+
+async def test_parked_messages_of_a_data_folder_are_listed_and_retried(tmp_path: Path) -> None:
+    path = Layout(tmp_path).database("default/pool-default")
+    path.parent.mkdir(parents=True)
+    await park(sqlite_url(path))
+    where = ("--tenant", "default/napoli", "--data-dir", str(tmp_path))
+    code, said = await invoked("messages", "parked", *where)
+    assert (code, "KeyError in handle" in said) == (0, True)
+    assert await invoked("messages", "retry", "7", *where) == (1, "default/napoli has no parked message 7.\n")
+    assert await invoked("messages", "retry", "1", *where) == (0, "Message 1 will be tried again.\n")
+    assert await invoked("messages", "parked", *where) == (0, "No parked messages.\n")
+
+
+async def test_parked_messages_of_a_server_are_listed_and_retried(database: DatabaseUrls) -> None:
+    await park(database.service)
+    where = ("--tenant", "default/napoli", "--database-url", database.service)
+    code, said = await invoked("messages", "parked", *where)
+    assert (code, "KeyError in handle" in said) == (0, True)
+    assert (await invoked("messages", "retry", "1", *where))[0] == 0
+    assert await database.sql("select actor is not null, action from audit") == [(True, "message.retried")]
+
+
+async def test_a_database_is_migrated_and_may_be_again(postgres: PostgresServer) -> None:
+    urls = await postgres.new_database(template="template0")
+    for _ in range(2):
+        code, said = await invoked("db", "migrate", "--url", urls.owner, "--service-role", SERVICE)
+        assert (code, "is up to date" in said) == (0, True)
+
+
+async def test_a_database_that_cannot_be_reached_is_an_error_with_a_way_out() -> None:
+    code, said = await invoked("db", "migrate", "--url", "postgresql://owner:canary@127.0.0.1:9/x")
+    assert code == 1
+    assert "could not be brought up to date" in said
+    assert "canary" not in said
