@@ -19,7 +19,7 @@ from comanda_botpod.read import Reader
 from comanda_botpod.receipts import ReadReceipts
 from comanda_botpod.sender import Sender
 from comanda_botpod.settings import BotPodSettings
-from comanda_botpod.tenants import Bot, Tenant, Tenants
+from comanda_botpod.tenants import Documents, Tenant, Tenants
 from comanda_botpod.turn import Turns
 from comanda_contract.errors import ComandaError
 from comanda_store import PublishedTenant, Store, Timing
@@ -70,9 +70,11 @@ class Pod:
     async def refresh_tenants(self) -> None:
         """Read changed files, publish new versions, let waiting conversations go on."""
         changed = self.tenants.refresh()
-        await self._store.publish([_published(tenant, tenant.bot) for tenant in changed if tenant.bot], "configuration")
+        await self._store.publish(
+            [_published(tenant, tenant.documents) for tenant in changed if tenant.documents], "configuration"
+        )
         for tenant in changed:
-            if tenant.bot is not None:
+            if tenant.documents is not None:
                 self._turns.wake_number(tenant.scope)
         plans = Counter(tenant.settings.plan for tenant in self.tenants.all())
         for plan in ("standard", "enterprise"):
@@ -103,17 +105,17 @@ class Pod:
         await self._receipts.close()
 
 
-def _published(tenant: Tenant, bot: Bot) -> PublishedTenant:
+def _published(tenant: Tenant, documents: Documents) -> PublishedTenant:
     return PublishedTenant(
         tenant=tenant.name,
         phone_number_id=tenant.number,
         waba_id=tenant.settings.waba_id,
         display_name=tenant.settings.display_name,
         plan=tenant.settings.plan,
-        flow_version=bot.flow_version,
-        flow=bot.flow_document,
-        menu_version=bot.menu_version,
-        menu=bot.menu_document,
+        flow_version=documents.flow_version,
+        flow=documents.flow,
+        menu_version=documents.menu_version,
+        menu=documents.menu,
     )
 
 

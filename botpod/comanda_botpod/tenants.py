@@ -2,17 +2,21 @@
 
 Files are looked at every half second; what changed is read anew. A file that cannot be read, or a tenant whose flow or
 menu is wrong, keeps its last good version and is named in `problems`; the others are not touched.
+
+Thousands of tenants are idle at any time, so of each only its settings and its menu's text are kept. Flows and menus
+are checked when they are read, and built again, into a bounded cache, when a customer writes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import structlog
@@ -26,16 +30,42 @@ from comanda_store import TenantScope
 _log = structlog.get_logger()
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
+BUILT_RESTAURANTS = 2_048
+"""Restaurants whose menus are held ready; about 60 kB each."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """A tenant's flow and menu as JSON text, checked, with their versions: digests of the text."""
+
+    flow_version: str
+    flow: str
+    menu_version: str
+    menu: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bot:
+    """The flow and the restaurant of a tenant, indexed, with their versions."""
+
+    flow: Flow
+    flow_version: str
+    restaurant: Restaurant
+    menu_version: str
+    menu_document: str
+    """JSON text of [restaurant, currency, time zone, locale]: what `restaurant` was built from."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """A tenant ready to be served. Data is touched only with one of these in hand.
 
-    `bot` is None while its flow or menu cannot be used: what customers write is stored and waits.
+    `settings` are without flow and menu; those are in `documents`, which is None while they cannot be used: what
+    customers write is stored then, and waits.
     """
 
     settings: TenantSettings
-    bot: Bot | None
+    documents: Documents | None
     access_token: str | None
 
     @property
@@ -53,17 +83,32 @@ class Tenant:
         """Its phone number id."""
         return self.settings.phone_number_id
 
+    @property
+    def bot(self) -> Bot | None:
+        """Its flow and restaurant, built when needed; None while they cannot be used."""
+        documents = self.documents
+        if documents is None:
+            return None
+        restaurant = _built_restaurant(documents.menu)
+        return Bot(
+            flow=_built_flow(documents.flow),
+            flow_version=documents.flow_version,
+            restaurant=restaurant,
+            menu_version=documents.menu_version,
+            menu_document=documents.menu,
+        )
 
-@dataclass(frozen=True)
-class Bot:
-    """The flow and the restaurant of a tenant, checked and indexed, with their versions."""
 
-    flow: Flow
-    flow_version: str
-    flow_document: str
-    restaurant: Restaurant
-    menu_version: str
-    menu_document: str
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _File(Generic[T]):
+    """A mounted file as it was last read: its stamp, the digest of its content, and what it holds, by number."""
+
+    stamp: tuple[int, int, int]
+    digest: bytes
+    content: Mapping[str, T]
 
 
 class Tenants:
@@ -73,13 +118,19 @@ class Tenants:
         self._tenants_dir = tenants_dir
         self._credentials_dir = credentials_dir
         self._key = key
-        self._standard = _standard_flow()
-        self._files: dict[Path, bytes] = {}
-        self._stamps: dict[Path, tuple[int, int, int]] = {}
+        self._standard = _canonical(_standard_flow()).decode()
+        self._settings: dict[Path, _File[Tenant]] = {}
+        self._tokens: dict[Path, _File[str]] = {}
         self._by_number: dict[str, Tenant] = {}
-        self.problems: dict[str, str] = {}
+        self._file_problems: dict[str, str] = {}
+        self._tenant_problems: dict[str, str] = {}
         self.loaded = ""
         """Keyed digest of everything read: equal to `digest_of` of the folders when this pod is up to date."""
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What cannot be used, by file or tenant; its last good version is in force."""
+        return self._file_problems | self._tenant_problems
 
     def get(self, phone_number_id: str) -> Tenant | None:
         """Return the tenant of a number, or None."""
@@ -91,77 +142,97 @@ class Tenants:
 
     def refresh(self) -> list[Tenant]:
         """Read what changed; returns the tenants that are new or different. Bad files keep their last good content."""
-        if not self._read_changes():
+        settings_changed = self._read_changes(self._tenants_dir, self._settings, self._tenants_of)
+        tokens_changed = self._read_changes(self._credentials_dir, self._tokens, _tokens_of)
+        if not settings_changed and not tokens_changed:
             return []
-        settings: dict[str, TenantSettings] = {}
-        tokens: dict[str, str] = {}
-        self.problems = {}
-        for path, content in sorted(self._files.items()):
-            try:
-                if path.parent == self._tenants_dir:
-                    settings |= {tenant.phone_number_id: tenant for tenant in decode_tenants(content).tenants}
-                else:
-                    tokens |= decode_credentials(content).access_tokens
-            except msgspec.DecodeError as error:
-                # The decoder's words name a path and a type, never a value.
-                self.problems[path.name] = str(error)
+        tokens = {number: token for file in self._tokens.values() for number, token in file.content.items()}
         before = self._by_number
-        kept = {} if not self.problems else before
-        self._by_number = kept | {number: self._tenant(entry, tokens.get(number)) for number, entry in settings.items()}
-        self.loaded = digest_of(self._key, self._files.values())
-        for name, problem in self.problems.items():
-            _log.warning("configuration_problem", where=name, problem=problem)
-        return [tenant for number, tenant in self._by_number.items() if before.get(number) != tenant]
+        self._by_number = {
+            number: _with_token(tenant, tokens.get(number), before.get(number))
+            for file in self._settings.values()
+            for number, tenant in file.content.items()
+        }
+        digests = [file.digest for file in self._settings.values()] + [file.digest for file in self._tokens.values()]
+        self.loaded = _keyed(self._key, digests)
+        self._tenant_problems = {
+            name: problem
+            for name, problem in self._tenant_problems.items()
+            if name in {tenant.name for tenant in self._by_number.values()}
+        }
+        for where, problem in self.problems.items():
+            _log.warning("configuration_problem", where=where, problem=problem)
+        return [tenant for number, tenant in self._by_number.items() if before.get(number) is not tenant]
 
-    def _read_changes(self) -> bool:
-        paths = [*self._tenants_dir.glob("*.json"), *self._credentials_dir.glob("*.json")]
-        changed = set(self._stamps) != set(paths)
-        for gone in set(self._stamps) - set(paths):
-            del self._stamps[gone], self._files[gone]
+    def _read_changes(
+        self, folder: Path, files: dict[Path, _File[T]], read: Callable[[bytes], Mapping[str, T]]
+    ) -> bool:
+        """Read the files of a folder that changed into `files`; True when any did."""
+        paths = sorted(folder.glob("*.json"))
+        changed = False
+        for gone in files.keys() - set(paths):
+            del files[gone]
+            self._file_problems.pop(gone.name, None)
+            changed = True
         for path in paths:
             stat = path.stat()
             stamp = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
-            if self._stamps.get(path) != stamp:
-                self._files[path] = path.read_bytes()
-                self._stamps[path] = stamp
-                changed = True
+            known = files.get(path)
+            if known is not None and known.stamp == stamp:
+                continue
+            changed = True
+            raw = path.read_bytes()
+            digest = hashlib.sha256(raw).digest()
+            try:
+                files[path] = _File(stamp, digest, read(raw))
+                self._file_problems.pop(path.name, None)
+            except msgspec.DecodeError as error:
+                # The decoder's words name a path and a type, never a value. What was good before stays in force.
+                self._file_problems[path.name] = str(error)
+                files[path] = _File(stamp, digest, known.content if known is not None else {})
         return changed
 
-    def _tenant(self, settings: TenantSettings, token: str | None) -> Tenant:
-        before = self._by_number.get(settings.phone_number_id)
-        if before is not None and before.settings == settings and before.bot is not None:
-            return Tenant(settings=settings, bot=before.bot, access_token=token)
-        try:
-            bot: Bot | None = self._bot(settings)
-        except ComandaError as error:
-            self.problems[settings.tenant] = error.message
-            bot = before.bot if before is not None else None
-        return Tenant(settings=settings, bot=bot, access_token=token)
+    def _tenants_of(self, content: bytes) -> Mapping[str, Tenant]:
+        return {settings.phone_number_id: self._tenant(settings) for settings in decode_tenants(content).tenants}
 
-    def _bot(self, settings: TenantSettings) -> Bot:
-        flow_document = settings.flow if settings.flow is not None else self._standard
-        menu_json = _canonical([settings.restaurant, settings.currency, settings.timezone, settings.locale])
-        flow_json = _canonical(flow_document)
-        restaurant = load_restaurant(
-            {"name": settings.display_name} | settings.restaurant,
-            currency=settings.currency,
-            timezone=settings.timezone,
-            locale=settings.locale,
-        )
-        return Bot(
-            flow=load_flow(flow_document),
-            flow_version=_version(flow_json),
-            flow_document=flow_json.decode(),
-            restaurant=restaurant,
-            menu_version=_version(menu_json),
-            menu_document=menu_json.decode(),
-        )
+    def _tenant(self, settings: TenantSettings) -> Tenant:
+        """Return a tenant without its token. One whose flow or menu is wrong keeps its last good ones."""
+        try:
+            documents: Documents | None = self._documents(settings)
+            self._tenant_problems.pop(settings.tenant, None)
+        except ComandaError as error:
+            self._tenant_problems[settings.tenant] = error.message
+            before = self._by_number.get(settings.phone_number_id)
+            documents = before.documents if before is not None else None
+        return Tenant(msgspec.structs.replace(settings, flow=None, restaurant={}), documents, None)
+
+    def _documents(self, settings: TenantSettings) -> Documents:
+        """Check a tenant's flow and menu and return them. Raises `ComandaError`."""
+        flow = _canonical(settings.flow).decode() if settings.flow is not None else self._standard
+        restaurant = {"name": settings.display_name} | settings.restaurant
+        menu = _canonical([restaurant, settings.currency, settings.timezone, settings.locale]).decode()
+        _built_flow(flow)
+        _build_restaurant(menu)
+        return Documents(_version(flow), flow, _version(menu), menu)
 
 
 def digest_of(key: bytes, contents: Iterable[bytes]) -> str:
     """Return a keyed digest of mounted files, whatever their order: it can be shown without giving anything away."""
-    parts = sorted(hashlib.sha256(content).digest() for content in contents)
-    return hmac.digest(key, b"".join(parts), "sha256").hex()[:32]
+    return _keyed(key, [hashlib.sha256(content).digest() for content in contents])
+
+
+def _keyed(key: bytes, digests: Iterable[bytes]) -> str:
+    return hmac.digest(key, b"".join(sorted(digests)), "sha256").hex()[:32]
+
+
+def _with_token(tenant: Tenant, token: str | None, before: Tenant | None) -> Tenant:
+    """Return the tenant with its token: the very same as before when nothing about it has changed."""
+    now = replace(tenant, access_token=token)
+    return before if before == now else now
+
+
+def _tokens_of(content: bytes) -> dict[str, str]:
+    return decode_credentials(content).access_tokens
 
 
 def _standard_flow() -> Mapping[str, Any]:
@@ -170,5 +241,18 @@ def _standard_flow() -> Mapping[str, Any]:
     return document
 
 
-def _version(document: bytes) -> str:
-    return hashlib.sha256(document).hexdigest()[:16]
+def _version(document: str) -> str:
+    return hashlib.sha256(document.encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=256)
+def _built_flow(document: str) -> Flow:
+    return load_flow(msgspec.json.decode(document))
+
+
+def _build_restaurant(menu: str) -> Restaurant:
+    restaurant, currency, timezone, locale = msgspec.json.decode(menu)
+    return load_restaurant(restaurant, currency=currency, timezone=timezone, locale=locale)
+
+
+_built_restaurant = lru_cache(maxsize=BUILT_RESTAURANTS)(_build_restaurant)

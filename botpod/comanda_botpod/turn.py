@@ -69,7 +69,7 @@ class Turns:
         if self._stopping:
             return
         tenant = self._tenants.get(scope.phone_number_id)
-        if tenant is None or tenant.bot is None:
+        if tenant is None or tenant.documents is None:
             self._unusable[scope.phone_number_id].add(customer)
             return
         conversation = self._conversations.setdefault(customer, _Conversation(scope))
@@ -145,7 +145,7 @@ class Turns:
         if isinstance(claim, Busy):
             return BUSY_SECONDS
         tenant = self._tenants.get(claim.phone_number_id)
-        if tenant is None or tenant.bot is None:
+        if tenant is None or tenant.documents is None:
             self._unusable[claim.phone_number_id].add(customer)
             await self._store.release(claim, "", counted=False)
             return None
