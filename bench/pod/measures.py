@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import msgspec
-from bench.common.processes import cpu_seconds, rss_mib
+from bench.common.processes import Child, cpu_seconds, free_port, rss_mib
 from bench.common.stats import percentile
 from bench.path.load import Load, Phase, Placed
-from bench.path.meta import Number, Phones, text_value
+from bench.path.meta import Number, Phones, accepted, text_value
 from bench.path.restaurants import numbers
+from bench.path.wire import Client, serve
 from bench.pod.systems import Deliverer, Pod, PodMeta, delivery_of
 
 from comanda_contract.deliveries import Delivery
@@ -46,11 +51,41 @@ class Deliveries:
 
 
 @dataclass
+class Neighbours:
+    """Reply times of everybody else while one tenant is flooded, in milliseconds."""
+
+    database: str
+    alone_p99_ms: float
+    beside_p99_ms: float
+    noisy_per_second: float
+
+    @property
+    def more_percent(self) -> float:
+        """By how much the neighbours' p99 grew."""
+        return 100 * (self.beside_p99_ms / self.alone_p99_ms - 1)
+
+
+@dataclass
+class Drain:
+    """A pod that is told to stop with messages waiting."""
+
+    database: str
+    acknowledged: int
+    exit_code: int
+    exit_seconds: float
+    waiting: int
+    """Messages that had no turn yet when it was told."""
+    lost: int
+    doubled: int
+
+
+@dataclass
 class Orders:
     """Whole orders of one pod."""
 
     database: str
     phase: Phase
+    start_mib: float = 0.0
     warm_mib: float = 0.0
     later_mib: float = 0.0
     later_orders: int = 0
@@ -107,7 +142,7 @@ async def deliveries(folder: Path, database: str, name: str, seconds: float) -> 
     return result, idle
 
 
-def _messages(restaurants: list[Number]) -> AsyncIterator[Delivery] | object:
+def _messages(restaurants: list[Number]) -> Iterator[Delivery]:
     padding = "x" * 500  # with its frame about 1 KB, as Meta's webhooks are
     now = int(time.time())
     template = delivery_of(restaurants[0], text_value("56900000000", "Ana", "wamid.TEMPLATE", padding))
@@ -129,6 +164,7 @@ def _messages(restaurants: list[Number]) -> AsyncIterator[Delivery] | object:
 async def orders(folder: Path, database: str, name: str, seconds: float, *, until_orders: int = 0) -> Orders:
     """Place whole orders with `CUSTOMERS` at once for so long; then, if asked, go on to `until_orders`."""
     async with running(Pod(folder, database, numbers(10))) as pod:
+        start = rss_mib({"pod": pod.process})["pod"]
         meta = PodMeta(pod, statuses=True)
         await meta.listen(pod.graph_port)
         result: dict[int, float] = {}
@@ -148,4 +184,125 @@ async def orders(folder: Path, database: str, name: str, seconds: float, *, unti
         if meta.unexpected or meta.refused:
             print(f"unexpected replies {meta.unexpected}, refused {dict(meta.refused)}")
     warm = result.get(1000, 0.0)
-    return Orders(name, phase, warm, result.get(until_orders, 0.0), len(placed.times))
+    return Orders(name, phase, start, warm, result.get(until_orders, 0.0), len(placed.times))
+
+
+async def neighbours(folder: Path, database: str, name: str, seconds: float) -> Neighbours:
+    """Measure nine tenants' replies in an open loop, alone and while the tenth gets 100 times what each of them gets."""
+    everybody = numbers(10)
+    async with running(Pod(folder, database, everybody)) as pod:
+        meta = PodMeta(pod, statuses=True)
+        await meta.listen(pod.graph_port)
+        phones = Phones()
+        quiet = everybody[1:]
+        load = Load(meta, Placed(lambda _: None), lambda: phones.customer(quiet), {"pod": pod.process})
+        # Two messages a second for each of the nine: an order is four.
+        rate = 2 * len(quiet) / 4
+        await load.open(rate, WARM_SECONDS * 3, 1)
+        alone = await load.open(rate, seconds, 2)
+        noise = asyncio.create_task(_flood(meta, phones, everybody[0], 200.0))
+        try:
+            beside = await load.open(rate, seconds, 2)
+        finally:
+            noise.cancel()
+        await meta.close()
+    return Neighbours(name, alone.p99_ms, beside.p99_ms, 200.0)
+
+
+async def _flood(meta: PodMeta, phones: Phones, number: Number, per_second: float) -> None:
+    """Let new customers of one tenant write at a fixed rate, whatever comes of it."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        due += 1 / per_second
+        await asyncio.sleep(due - loop.time())
+        # A number of its own for each: nobody's reply time is counted among the neighbours'.
+        customer = phones.customer([number])
+        await meta.try_once(number, text_value(customer.phone, customer.name, f"wamid.NOISE{customer.phone}", "hola"))
+
+
+async def drain(folder: Path, database: str, name: str, rows: Rows, count_: int = 10_000) -> Drain:
+    """Stop a pod that has acknowledged `count_` messages a moment ago; start it again and see that all are answered."""
+    pod = Pod(folder, database, numbers(10))
+    pod.mount()
+    await pod.start()
+    replies: Counter[str] = Counter()
+    server = await serve(pod.graph_port, partial(_count_replies, replies))
+    deliverer = Deliverer(pod.port)
+    phones = Phones()
+    customers = [phones.customer(pod.numbers) for _ in range(count_)]
+    answers = await asyncio.gather(
+        *(
+            deliverer.deliver(
+                delivery_of(each.number, text_value(each.phone, each.name, f"wamid.DRAIN{each.phone}", "hola"))
+            )
+            for each in customers
+        )
+    )
+    stored = sum(answer.outcome == "stored" for answer in answers)
+    waiting = (await rows("select count(*) from inbox where state = 'pending'"))[0][0]
+    began = time.perf_counter()
+    code = await pod.stop()
+    took = time.perf_counter() - began
+    deliverer.close()
+    await pod.start()
+    deadline = time.monotonic() + 120
+    while sum(map(bool, replies.values())) < stored and time.monotonic() < deadline:
+        await asyncio.sleep(0.2)
+    await asyncio.sleep(1)
+    await pod.stop()
+    server.close()
+    lost = stored - len(replies)
+    return Drain(name, stored, code, took, waiting, lost, sum(count - 1 for count in replies.values()))
+
+
+Rows = Callable[[str], Awaitable[list[tuple[Any, ...]]]]
+
+
+def _count_replies(replies: Counter[str], path: str, body: bytes) -> tuple[int, bytes]:
+    if not path.endswith("/messages") or b'"status":"read"' in body or b'"status": "read"' in body:
+        return 200, b'{"success":true}'
+    phone = msgspec.json.decode(body)["to"].removeprefix("+")
+    replies[phone] += 1
+    return 200, accepted(phone, f"wamid.R{replies.total()}")
+
+
+async def inserts(folder: Path, database: str, name: str, seconds: float) -> Deliveries:
+    """Store messages with the peer: one request, one insert, one commit each."""
+    port = free_port()
+    command = [sys.executable, str(Path(__file__).with_name("peer.py")), str(port), database]
+    folder.mkdir(parents=True, exist_ok=True)
+    child = await Child.start(command, log=folder / "peer.log", cwd=folder)
+    client = Client(port)
+    result = Deliveries(name)
+    loop = asyncio.get_running_loop()
+    serials = count()
+
+    async def post() -> int:
+        serial = next(serials)
+        message = {"phone_number_id": str(serial % TENANTS), "wamid": f"w{serial}", "payload": "x" * 700, "sent_at": 1}
+        return await client.post("/messages", msgspec.json.encode(message))
+
+    async def up() -> bool:
+        try:
+            return await post() == 200
+        except OSError:
+            return False
+
+    while not await up():
+        await asyncio.sleep(0.1)
+    begin, end = loop.time() + WARM_SECONDS, loop.time() + WARM_SECONDS + seconds
+
+    async def one_after_the_other() -> None:
+        while (started := loop.time()) < end:
+            assert await post() == 200
+            if begin <= started and loop.time() < end:
+                result.waits.append((loop.time() - started) * 1000)
+
+    await asyncio.gather(*(one_after_the_other() for _ in range(AT_ONCE)))
+    result.seconds, result.stored = seconds, len(result.waits)
+    result.p50_ms, result.p99_ms = percentile(result.waits, 50), percentile(result.waits, 99)
+    result.waits.clear()
+    client.close()
+    await child.stop()
+    return result

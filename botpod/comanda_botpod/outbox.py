@@ -19,7 +19,7 @@ _log = structlog.get_logger()
 
 STOPPED_SECONDS = 1.0
 """How often a tenant whose sends are stopped is looked at for a new token."""
-LONGEST_WAIT_SECONDS = 60.0
+LONGEST_WAIT_SECONDS = 300.0
 Start = Begun | Held | Refused
 
 

@@ -7,6 +7,8 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from importlib import resources
+from pathlib import Path
 
 import aiohttp
 import structlog
@@ -21,7 +23,8 @@ from comanda_botpod.sender import Sender
 from comanda_botpod.settings import BotPodSettings
 from comanda_botpod.tenants import Documents, Tenant, Tenants
 from comanda_botpod.turn import Turns
-from comanda_contract.errors import ComandaError
+from comanda_contract.cloud.pricing import STANDARD_RATES_RESOURCE, RateTable, parse_rates
+from comanda_contract.errors import ComandaError, InvalidInputError
 from comanda_store import PublishedTenant, Store, Timing
 
 _log = structlog.get_logger()
@@ -56,7 +59,7 @@ class Pod:
             store,
             tenants,
             self._turns,
-            Reader(stale_ms=int(settings.stale_after_seconds * 1000)),
+            Reader(load_rates(settings.rates_file), int(settings.stale_after_seconds * 1000)),
             InboxLimits(settings.free_bytes, settings.pending_per_tenant),
         )
         store.on_commit(_count_commit)
@@ -103,6 +106,20 @@ class Pod:
         except TimeoutError:
             _log.warning("drain_incomplete", seconds=self._settings.drain_seconds)
         await self._receipts.close()
+
+
+def load_rates(path: Path | None) -> RateTable:
+    """Return Meta's prices from a file, or from the table that comes with this version.
+
+    Raises `RateTableError` with the lines that are wrong, or `InvalidInputError` when the file cannot be read.
+    """
+    if path is None:
+        package, name = STANDARD_RATES_RESOURCE
+        return parse_rates(resources.files(package).joinpath(name).read_text(encoding="utf-8"))
+    try:
+        return parse_rates(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError("rates_file", f"{path} cannot be read ({type(error).__name__}).") from None
 
 
 def _published(tenant: Tenant, documents: Documents) -> PublishedTenant:

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from comanda_botpod.tenants import Tenant
+from comanda_contract.cloud import identity
+from comanda_contract.cloud.countries import country_of_phone, country_of_user_id
 from comanda_contract.cloud.messages_in import TURNLESS_TYPES, parse_contact, parse_message
-from comanda_contract.cloud.statuses import parse_status
+from comanda_contract.cloud.pricing import Price, RateTable, billing_day, price
+from comanda_contract.cloud.statuses import Status, parse_status
 from comanda_contract.deliveries import Delivery
-from comanda_store import EventItem, InboundItem, Item, StatusItem
+from comanda_store import AliasLink, EventItem, InboundItem, Item, Pause, StatusItem
 
 CALLBACK_PREFIX = "comanda:"
 """What our sends carry as `biz_opaque_callback_data`, before the outbox id."""
+
+
+ECHO_PAUSE_MS = 2 * 3600 * 1000
+"""How long the bot is silent after staff, or another app, has written to a customer."""
+CONTROL_PAUSE_MS = 24 * 3600 * 1000
+"""How long it is silent when somebody else was given the thread; it is given back earlier by an event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Reads deliveries. A message older than `stale_ms` is stored and not answered: the customer has gone elsewhere."""
 
+    rates: RateTable
     stale_ms: int = 3600 * 1000
 
     def read(self, tenant: Tenant, delivery: Delivery, now: int) -> Item:
@@ -28,7 +40,7 @@ class Reader:
             case "status":
                 return self._status(tenant, delivery)
             case "change":
-                return self._event(tenant, delivery)
+                return self._event(tenant, delivery, now)
 
     def _message(self, tenant: Tenant, delivery: Delivery, now: int) -> InboundItem:
         message = parse_message(delivery.item)
@@ -52,13 +64,14 @@ class Reader:
             contact=bytes(delivery.contact).decode(),
             sent_at=sent_at,
             state="silent" if silent else "stale" if sent_at < now - self.stale_ms else "pending",
+            links=_links(delivery) if message.type == "system" else (),
         )
 
-    @staticmethod
-    def _status(tenant: Tenant, delivery: Delivery) -> StatusItem:
+    def _status(self, tenant: Tenant, delivery: Delivery) -> StatusItem:
         status = parse_status(delivery.item)
         tag = status.biz_opaque_callback_data.removeprefix(CALLBACK_PREFIX)
         pricing = status.pricing
+        market, cost = self._price(tenant, status)
         return StatusItem(
             tenant=tenant.name,
             phone_number_id=tenant.number,
@@ -71,9 +84,68 @@ class Reader:
             category=pricing.category if pricing is not None else "",
             pricing_type=pricing.type if pricing is not None else "",
             pricing_model=pricing.pricing_model if pricing is not None else "",
+            market=market,
+            price_micros=cost.micros if cost is not None else None,
+            price_currency=cost.currency if cost is not None else "",
+            price_reason=cost.reason if cost is not None else "",
         )
 
+    def _price(self, tenant: Tenant, status: Status) -> tuple[str, Price | None]:
+        """Return the market and the price of a status that has one; it is due once the message is delivered."""
+        pricing = status.pricing
+        if pricing is None:
+            return "", None
+        country = country_of_phone(status.recipient_id) or country_of_user_id(status.recipient_user_id)
+        day = billing_day(status.sent_at, _zone(tenant.settings.timezone))
+        market = self.rates.market_of(country, day)
+        cost = price(
+            self.rates,
+            category=pricing.category,
+            type=pricing.type,
+            pricing_model=pricing.pricing_model,
+            market=market,
+            at=day,
+        )
+        return market, cost
+
     @staticmethod
-    def _event(tenant: Tenant, delivery: Delivery) -> EventItem:
-        payload = bytes(delivery.item).decode()
-        return EventItem(tenant.name, tenant.number, delivery.key, delivery.field, payload)
+    def _event(tenant: Tenant, delivery: Delivery, now: int) -> EventItem:
+        return EventItem(
+            tenant=tenant.name,
+            phone_number_id=tenant.number,
+            key=delivery.key,
+            field=delivery.field,
+            payload=bytes(delivery.item).decode(),
+            links=_links(delivery),
+            pauses=_pauses(delivery, now),
+        )
+
+
+def _links(delivery: Delivery) -> tuple[AliasLink, ...]:
+    found = identity.identity_links(delivery.kind, delivery.field, delivery.item)
+    return tuple(
+        AliasLink(link.previous.kind, link.previous.value, link.current.kind, link.current.value) for link in found
+    )
+
+
+def _pauses(delivery: Delivery, now: int) -> tuple[Pause, ...]:
+    """Return with whom somebody else talks now, by an echo of what was written or by a change of control."""
+    echoes = [
+        # What another app sent may be what this bot sent; what was typed into the phone never is.
+        Pause(
+            alias.kind, alias.value, now + ECHO_PAUSE_MS, "" if delivery.field == "smb_message_echoes" else echo.wamid
+        )
+        for echo in identity.echoes(delivery.field, delivery.item)
+        for alias in echo.customer
+    ]
+    controls = [
+        Pause(alias.kind, alias.value, 0 if control.owner == "app" else now + CONTROL_PAUSE_MS)
+        for control in identity.controls(delivery.field, delivery.item)
+        for alias in control.customer
+    ]
+    return (*echoes, *controls)
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)

@@ -34,6 +34,9 @@ class BotPodSettings(BaseSettings):
     pending_per_tenant: int = Field(
         default=20_000, ge=1, description="Messages of one tenant that may wait for their turn; more are refused."
     )
+    rates_file: Path | None = Field(
+        default=None, description="Meta's prices as CSV; without it the few that come with this version."
+    )
     lease_seconds: float = Field(
         default=5, ge=2, le=60, description="A pod that has not shown itself for so long is taken for dead."
     )

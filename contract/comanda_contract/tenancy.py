@@ -9,9 +9,23 @@ object below Kubernetes' size limit; a group with one tenant has one shard.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+
+
+class HandlerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which bot answers, and for a tenant's own code what it may use."""
+
+    type: Literal["flow", "python"] = "flow"
+    entry_point: str = ""
+    """Name, or `module:object`, of an entry point of the group `comanda.handlers`; for type python alone."""
+    timeout_seconds: Annotated[int, msgspec.Meta(ge=1, le=60)] = 10
+    """How long one turn may take."""
+    memory_mib: Annotated[int, msgspec.Meta(ge=64, le=65_536)] = 512
+    """How much memory the process that runs the code may hold, in MiB."""
+    env: tuple[str, ...] = ()
+    """Names of the pod's environment variables that the code may see; none that begins with `COMANDA_`."""
 
 
 class TenantSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +48,7 @@ class TenantSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The flow document; None for the standard flow."""
     restaurant: dict[str, Any] = msgspec.field(default_factory=dict)
     """Menu, opening hours, zones and texts: the document that the flow room reads as a `Restaurant`."""
+    handler: HandlerSettings = HandlerSettings()
     generation: int = 1
 
 

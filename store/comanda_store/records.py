@@ -33,11 +33,15 @@ class AliasLink:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The bot is silent towards this customer until a time: somebody else has the conversation."""
+    """The bot is silent towards this customer until a time: somebody else has the conversation. 0: it has it again.
+
+    With a `wamid`, nothing happens when that message is one of ours, or may be: an echo of what the bot has just sent.
+    """
 
     kind: str
     value: str
     until: int
+    wamid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         """Position in sent < delivered < read < played; 0 for `failed` and anything unknown."""
         return RANK.get(self.status, 0)
 
+    @property
+    def sent_at(self) -> int:
+        """When it happened, in unix seconds by Meta's clock; 0 when absent."""
+        text = self.timestamp
+        return int(text) if len(text) < 12 and text.isascii() and text.isdigit() else 0
+
 
 class _Head(msgspec.Struct, frozen=True):
     id: str = ""

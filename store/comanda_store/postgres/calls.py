@@ -169,8 +169,8 @@ async def _ingest_events(database: Database, call: Call, items: list[EventItem])
         if fresh:
             await _link(database, call, item)
             for told in item.pauses:
-                pause = (item.tenant, told.kind, told.value, told.until)
-                await database.execute("select comanda_pause($1, $2, $3, $4)", *pause)
+                pause = (item.tenant, told.kind, told.value, told.until, told.wamid)
+                await database.execute("select comanda_pause($1, $2, $3, $4, $5)", *pause)
         answers.append(Ingested(duplicate=not fresh))
     return answers
 

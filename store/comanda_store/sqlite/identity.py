@@ -63,9 +63,14 @@ def link(database: Connection, cache: Aliases, tenant: str, told: AliasLink, now
 
 
 def pause(database: Connection, tenant: str, told: Pause) -> None:
-    """Let the bot be silent towards a customer; a longer pause stays."""
+    """Let the bot be silent towards a customer, or no longer; a longer pause stays."""
     database.execute(
-        "UPDATE conversations SET handover_until = max(handover_until, ?) WHERE tenant = ?"
-        " AND customer_id = (SELECT customer_id FROM customer_aliases WHERE tenant = ? AND kind = ? AND value = ?)",
-        (told.until, tenant, tenant, told.kind, told.value),
+        "UPDATE conversations SET handover_until = CASE ?1 WHEN 0 THEN 0 ELSE max(handover_until, ?1) END"
+        " WHERE tenant = ?2 AND customer_id ="
+        " (SELECT customer_id FROM customer_aliases WHERE tenant = ?2 AND kind = ?3 AND value = ?4)"
+        " AND (?5 = '' OR NOT EXISTS (SELECT 1 FROM outbox WHERE phone_number_id = conversations.phone_number_id"
+        " AND wamid = ?5))"
+        " AND (?5 = '' OR NOT EXISTS (SELECT 1 FROM outbox WHERE customer_id = conversations.customer_id"
+        " AND state IN ('queued', 'sending', 'unknown')))",
+        (told.until, tenant, told.kind, told.value, told.wamid),
     )

@@ -189,12 +189,16 @@ begin
 end $$;
 
 create or replace function comanda_pause(
-  p_tenant text, p_kind text, p_value text, p_until bigint
+  p_tenant text, p_kind text, p_value text, p_until bigint, p_wamid text
 ) returns void language sql security definer
 set search_path = public, pg_temp as $$
   select set_config('comanda.duty', 'ingest', true);
-  update conversations c set handover_until = greatest(c.handover_until, p_until)
+  update conversations c set handover_until = case p_until when 0 then 0 else greatest(c.handover_until, p_until) end
   from customer_aliases a
   where a.tenant = p_tenant and a.kind = p_kind and a.value = p_value
     and c.customer_id = a.customer_id and c.tenant = p_tenant
+    and (p_wamid = '' or not exists (
+      select 1 from outbox o where o.phone_number_id = c.phone_number_id and o.wamid = p_wamid))
+    and (p_wamid = '' or not exists (
+      select 1 from outbox o where o.customer_id = c.customer_id and o.state in ('queued', 'sending', 'unknown')))
 $$;
