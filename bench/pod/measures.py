@@ -42,6 +42,8 @@ class Deliveries:
     p99_ms: float = 0.0
     pod_cores: float = 0.0
     generator_cores: float = 0.0
+    new_per_second: float = 0.0
+    """First messages of customers: each makes a customer, an alias and a conversation as well."""
     waits: list[float] = field(default_factory=list, repr=False)
 
     @property
@@ -104,7 +106,7 @@ async def running(pod: Pod) -> AsyncIterator[Pod]:
 
 
 async def deliveries(folder: Path, database: str, name: str, seconds: float) -> tuple[Deliveries, float]:
-    """Store messages as fast as it goes, `AT_ONCE` under way, over `TENANTS` tenants; the memory of the pod at rest.
+    """Store messages as fast as it goes, `AT_ONCE` under way, over `TENANTS` tenants; and the pod's memory at rest.
 
     The tenants are suspended: what they are sent is stored and gets no turn, so this is the inbox alone.
     """
@@ -115,6 +117,9 @@ async def deliveries(folder: Path, database: str, name: str, seconds: float) -> 
         result = Deliveries(name)
         made = _messages(restaurants)
         loop = asyncio.get_running_loop()
+        started_at = loop.time()
+        await asyncio.gather(*(_deliver_some(deliverer, made, TENANTS // AT_ONCE) for _ in range(AT_ONCE)))
+        result.new_per_second = TENANTS // AT_ONCE * AT_ONCE / (loop.time() - started_at)
         begin = loop.time() + WARM_SECONDS
         end = begin + seconds
         before = (0.0, 0.0)
@@ -142,13 +147,18 @@ async def deliveries(folder: Path, database: str, name: str, seconds: float) -> 
     return result, idle
 
 
+async def _deliver_some(deliverer: Deliverer, made: Iterator[Delivery], count_: int) -> None:
+    for _ in range(count_):
+        await deliverer.deliver(next(made))
+
+
 def _messages(restaurants: list[Number]) -> Iterator[Delivery]:
     padding = "x" * 500  # with its frame about 1 KB, as Meta's webhooks are
     now = int(time.time())
     template = delivery_of(restaurants[0], text_value("56900000000", "Ana", "wamid.TEMPLATE", padding))
     for serial in count():
-        number = restaurants[serial * 7919 % len(restaurants)]
-        phone = f"569{serial * 7919 % (3 * len(restaurants)):08d}"
+        customer = serial * 7919 % len(restaurants)  # one a tenant, all of them before the first comes again
+        number, phone = restaurants[customer], f"569{customer:08d}"
         wamid = f"wamid.BENCH{now}{serial:012d}"
         item = bytes(template.item).replace(b"wamid.TEMPLATE", wamid.encode()).replace(b"56900000000", phone.encode())
         contact = bytes(template.contact).replace(b"56900000000", phone.encode())
@@ -188,9 +198,10 @@ async def orders(folder: Path, database: str, name: str, seconds: float, *, unti
 
 
 async def neighbours(folder: Path, database: str, name: str, seconds: float) -> Neighbours:
-    """Measure nine tenants' replies in an open loop, alone and while the tenth gets 100 times what each of them gets."""
+    """Measure nine tenants' replies in an open loop, alone and beside a tenth that gets 100 times as much as each."""
     everybody = numbers(10)
-    async with running(Pod(folder, database, everybody)) as pod:
+    # At Meta's own pace of 80 messages a second and number: that is what bounds a flood's replies.
+    async with running(Pod(folder, database, everybody, outbound=80)) as pod:
         meta = PodMeta(pod, statuses=True)
         await meta.listen(pod.graph_port)
         phones = Phones()

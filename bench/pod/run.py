@@ -90,7 +90,7 @@ async def measure(arguments: argparse.Namespace, results: Results, console: Cons
             for name in DATABASES:
                 await _growth(folder / f"growth-{name}", name, server, arguments, results, console)
             if not arguments.no_peer:
-                await _builderbot(folder / "builderbot", arguments, results, console)
+                await _builderbot(folder / "builderbot", results, console)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -167,7 +167,7 @@ async def _growth(  # noqa: PLR0917
     )
 
 
-async def _builderbot(folder: Path, arguments: argparse.Namespace, results: Results, console: Console) -> None:
+async def _builderbot(folder: Path, results: Results, console: Console) -> None:
     try:
         runtime = await asyncio.to_thread(install)
     except PeerMissingError as error:
@@ -207,6 +207,7 @@ def _rows_of(name: str, results: Results) -> list[Row]:
             Target(">=", 15_000), peer, inserts(lambda d: d.per_second)),
         Row(f"deliveries, p99, {name}", of(results.deliveries, lambda d: d.p99_ms), "ms",
             Target("<=", 15), peer, inserts(lambda d: d.p99_ms)),
+        Row(f"first messages of new customers, {name}", of(results.deliveries, lambda d: d.new_per_second), "/s"),
         Row(f"whole orders, {name}", of(results.orders, lambda o: o.phase.orders_per_second), "orders/s",
             Target(">=", 100), bot, builderbot(lambda r: r.phase("closed").replies_per_second / 4)),
         Row(f"reply time p50, 32 customers, {name}", of(results.orders, lambda o: o.phase.p50_ms), "ms",
@@ -217,7 +218,8 @@ def _rows_of(name: str, results: Results) -> list[Row]:
             "messages", Target("<=", 0)),
         Row(f"SIGTERM with 10,000 waiting: exit, {name}", of(results.drains, lambda d: d.exit_seconds), "s",
             Target("<=", 20)),
-        Row(f"SIGTERM with 10,000 waiting: still waiting then, {name}", of(results.drains, lambda d: d.waiting), "messages"),
+        Row(f"SIGTERM with 10,000 waiting: without a turn then, {name}", of(results.drains, lambda d: d.waiting),
+            "messages"),
         Row(f"neighbours' reply p99 beside a tenant at 100×, {name}", of(results.neighbours, lambda n: n.more_percent),
             "% more", Target("<=", 20)),
         Row(f"neighbours' reply p99 alone, {name}", of(results.neighbours, lambda n: n.alone_p99_ms), "ms"),
@@ -226,6 +228,12 @@ def _rows_of(name: str, results: Results) -> list[Row]:
         growth = of(results.growth, lambda o: 100 * (o.later_mib / o.warm_mib - 1))
         rows.append(Row(f"RSS growth over 10,000 orders, {name}", growth, "%", Target("<=", 5)))
     return rows
+
+
+def _cores(results: Results) -> str:
+    pod = median([each.pod_cores for each in results.deliveries])
+    generator = median([each.generator_cores for each in results.deliveries])
+    return f"Cores used while deliveries are stored: pod {pod:.2f}, generator {generator:.2f}."
 
 
 def main() -> int:
@@ -250,10 +258,9 @@ def main() -> int:
     rows = make_rows(results)
     notes = [
         f"Medians of {arguments.rounds} rounds, each on a fresh database; generator and Meta's side on the same cores.",
-        f"Deliveries: {measures.AT_ONCE} at once over {measures.TENANTS:,} suspended tenants, about 1 KB each: the inbox.",
+        f"Deliveries: about 1 KB, {measures.AT_ONCE} at once, {measures.TENANTS:,} suspended tenants: the inbox alone.",
         "Orders: four messages each, two statuses a reply; the pod alone, deliveries as the router makes them.",
-        f"Cores of the pod (deliveries): {median([each.pod_cores for each in results.deliveries]):.2f};"
-        f" of the generator: {median([each.generator_cores for each in results.deliveries]):.2f}.",
+        _cores(results),
     ]
     rounds: list[Any] = [*results.deliveries, *results.inserts, *results.orders, *results.neighbours, *results.drains]
     path = write_results("pod", rows, [*rounds, *results.growth], notes)

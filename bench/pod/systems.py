@@ -26,12 +26,15 @@ START_SECONDS = 120.0
 class Pod:
     """A pod with its mounted files. Leave the context to stop it."""
 
-    def __init__(self, folder: Path, database: str, numbers: list[Number], *, suspended: bool = False) -> None:
+    def __init__(
+        self, folder: Path, database: str, numbers: list[Number], *, suspended: bool = False, outbound: int = 1000
+    ) -> None:
         self.numbers = numbers
         self.database = database
         self.port = free_port()
         self._folder = folder
         self._suspended = suspended
+        self._outbound = outbound
         self._child: Child | None = None
         self._stack = AsyncExitStack()
         self.graph_port = free_port()
@@ -62,7 +65,7 @@ class Pod:
             locale="es-CL",
             timezone="America/Santiago",
             currency="CLP",
-            outbound_per_second=1000,
+            outbound_per_second=self._outbound,
             suspended=self._suspended,
             restaurant=restaurant(number.tenant),
         )

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest, start_http_server
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -17,12 +17,27 @@ from comanda_botpod.settings import BotPodSettings
 from comanda_contract.names import DELIVERIES_PATH, HEALTH_PATH, READY_PATH
 
 
+@asynccontextmanager
+async def own_metrics(settings: BotPodSettings) -> AsyncIterator[None]:
+    """Serve the metrics on a port of their own, if one is set."""
+    if not settings.metrics_port:
+        yield
+        return
+    server, thread = start_http_server(settings.metrics_port, settings.host)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
 def create_app(settings: BotPodSettings) -> FastAPI:
     """Return the ASGI app of one pod; starting it opens the database, stopping it drains."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running_pod(settings) as pod:
+        async with own_metrics(settings), running_pod(settings) as pod:
             app.state.pod = pod
             endpoint = DeliveriesEndpoint(pod.inbox, settings.group_key.get_secret_value())
             # A plain route: FastAPI's own request handling costs more than storing the delivery.
@@ -43,9 +58,11 @@ def create_app(settings: BotPodSettings) -> FastAPI:
         body = {"ready": pod.ready, "loaded": pod.tenants.loaded, "problems": pod.tenants.problems}
         return JSONResponse(body, status_code=200 if pod.ready else 503)
 
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        """Prometheus' text format."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    if not settings.metrics_port:
+
+        @app.get("/metrics")
+        async def metrics() -> Response:
+            """Prometheus' text format."""
+            return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return app

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import hmac
 import io
 import re
 from collections.abc import AsyncIterator
@@ -146,8 +145,6 @@ class MediaClient:
         try:
             async with asyncio.timeout(self._timeout_seconds), self._slots:
                 yield
-        except TimeoutError as error:
-            raise MediaUnavailableError(f"it took longer than {self._timeout_seconds:g} s") from error
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, ForbiddenAddressError):
                 rule = "of Meta's host is not a public one"
@@ -155,6 +152,8 @@ class MediaClient:
             raise MediaUnavailableError("no connection") from error
         except aiohttp.ClientError as error:
             raise MediaUnavailableError(type(error).__name__) from error
+        except TimeoutError as error:
+            raise MediaUnavailableError(f"it took longer than {self._timeout_seconds:g} s") from error
 
     async def _try_download(self, tenant: Tenant, token: str, media_id: str) -> Media | None:
         """Ask where the file is and fetch it; None when Meta no longer knows the URL."""
@@ -242,5 +241,4 @@ def _refused(status: int, body: bytes) -> Exception:
 
 def _same_digest(declared: str, digest: bytes) -> bool:
     """Compare a declared SHA-256 in hex, as in the Graph API, or in base64, as in webhooks."""
-    forms = (digest.hex(), base64.b64encode(digest).decode())
-    return any(hmac.compare_digest(declared.encode(), form.encode()) for form in forms)
+    return declared.lower() == digest.hex() or declared == base64.b64encode(digest).decode()

@@ -5,6 +5,8 @@ Label sets that are counted for every message are resolved once, here: looking o
 
 from __future__ import annotations
 
+from typing import Literal
+
 from prometheus_client import Counter, Gauge, Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -19,11 +21,15 @@ DELIVERED = {
 REFUSED = Counter("comanda_botpod_refused", "Deliveries refused by reason", ["reason"])
 STALE = Counter("comanda_botpod_stale", "Messages stored and not answered because they came too late")
 
-_TURNS = Counter("comanda_botpod_turns", "Turns by outcome", ["outcome"])
-TURNS_DONE = _TURNS.labels(outcome="done")
-TURNS_FAILED = _TURNS.labels(outcome="failed")
-TURNS_FENCED = _TURNS.labels(outcome="fenced")
-ORDERS = Counter("comanda_botpod_orders", "Orders placed")
+PLANS: tuple[Literal["standard", "enterprise"], ...] = ("standard", "enterprise")
+TURNS = Counter("comanda_botpod_turns", "Turns by outcome and plan of the tenant", ["outcome", "plan"])
+TURN = {
+    (outcome, plan): TURNS.labels(outcome=outcome, plan=plan)
+    for outcome in ("done", "failed", "fenced")
+    for plan in PLANS
+}
+ORDERS = Counter("comanda_botpod_orders", "Orders placed by plan of the tenant", ["plan"])
+ORDER = {plan: ORDERS.labels(plan=plan) for plan in PLANS}
 
 SENDS = Counter("comanda_botpod_sends", "Tries to send a message by outcome", ["outcome"])
 SENT = SENDS.labels(outcome="sent")
@@ -38,5 +44,7 @@ TENANTS = Gauge("comanda_botpod_tenants", "Tenants that this pod serves by plan"
 CONVERSATIONS_RUNNING = Gauge("comanda_botpod_conversations_running", "Conversations with a turn under way")
 BACKLOG = Gauge("comanda_botpod_backlog", "Conversations that wait for a turn by lane", ["lane"])
 BACKLOG_LIVE, BACKLOG_OLD = (BACKLOG.labels(lane=lane) for lane in ("live", "backlog"))
-OLDEST_SECONDS = Gauge("comanda_botpod_oldest_pending_seconds", "Age of the oldest message that has had no turn yet")
-PARKED = Gauge("comanda_botpod_parked", "Messages whose handler failed too often, over all tenants of the group")
+PENDING = Gauge("comanda_botpod_group_pending", "Messages that have had no turn yet, over all pods of the group")
+OLDEST_SECONDS = Gauge("comanda_botpod_group_oldest_pending_seconds", "Age of the oldest of them")
+PARKED = Gauge("comanda_botpod_group_parked", "Messages whose handler failed too often, for staff to look at")
+UNKNOWN = Gauge("comanda_botpod_group_unknown_sends", "Messages lost from sight twice, for staff to look at")

@@ -30,6 +30,7 @@ from comanda_store import PublishedTenant, Store, Timing
 _log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 1.0
+BACKLOG_SECONDS = 5.0
 PURGE_SECONDS = 5.0
 """How often a slice of what is old is thrown away: 500 rows each 5 s keep up with 8 million a day."""
 Work = Callable[[], Coroutine[None, None, None]]
@@ -80,7 +81,7 @@ class Pod:
             if tenant.documents is not None:
                 self._turns.wake_number(tenant.scope)
         plans = Counter(tenant.settings.plan for tenant in self.tenants.all())
-        for plan in ("standard", "enterprise"):
+        for plan in metrics.PLANS:
             metrics.TENANTS.labels(plan=plan).set(plans[plan])
 
     async def take_over(self) -> None:
@@ -91,6 +92,15 @@ class Pod:
             self._turns.wake(waiting.scope, waiting.customer_id)
         self._outbox.enqueue(left.sends)
         self.inbox.look_for_room()
+
+    async def show_backlog(self) -> None:
+        """Set the metrics of what waits, in this pod and in its group."""
+        self._turns.show_backlog()
+        backlog = await self._store.backlog()
+        metrics.PENDING.set(backlog.pending)
+        metrics.OLDEST_SECONDS.set(backlog.oldest_ms / 1000)
+        metrics.PARKED.set(backlog.parked)
+        metrics.UNKNOWN.set(backlog.unknown)
 
     async def purge(self) -> None:
         """Throw away one slice of what is older than its keeping time."""
@@ -157,6 +167,7 @@ async def running_pod(settings: BotPodSettings) -> AsyncIterator[Pod]:
         background = [
             asyncio.create_task(_every(HEARTBEAT_SECONDS, pod, pod.take_over), name="take-over"),
             asyncio.create_task(_every(PURGE_SECONDS, pod, pod.purge), name="purge"),
+            asyncio.create_task(_every(BACKLOG_SECONDS, pod, pod.show_backlog), name="show-backlog"),
             asyncio.create_task(_every(settings.reload_seconds, pod, pod.refresh_tenants), name="refresh-tenants"),
         ]
         _log.info("pod_started", pod=settings.pod, tenants=len(list(tenants.all())))

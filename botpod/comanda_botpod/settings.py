@@ -16,6 +16,9 @@ class BotPodSettings(BaseSettings):
     pod: str = Field(description="Stable name of this pod, such as pool-default-0.")
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8081, ge=0, le=65535, description="Port to listen on.")
+    metrics_port: int = Field(
+        default=0, ge=0, le=65535, description="Port of /metrics alone; 0 serves it on the pod's port."
+    )
     tenants_dir: Path = Field(description="Folder of mounted tenant settings.")
     credentials_dir: Path = Field(description="Folder of mounted credentials.")
     group_key: SecretStr = Field(description="Key that the router must show, hex.")

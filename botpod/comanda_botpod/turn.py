@@ -167,7 +167,7 @@ class Turns:
             problem=problem,
             exc_info=error if not isinstance(error, ComandaError) else None,
         )
-        metrics.TURNS_FAILED.inc()
+        metrics.TURN["failed", tenant.settings.plan].inc()
         await self._store.release(claim, problem, counted=counted)
         return RETRY_SECONDS[min(claim.attempts - 1, len(RETRY_SECONDS) - 1)]
 
@@ -178,22 +178,28 @@ class Turns:
         try:
             finished = await self._store.finish(claim, result, pace)
         except FencedError:
-            metrics.TURNS_FENCED.inc()
+            metrics.TURN["fenced", tenant.settings.plan].inc()
             return BUSY_SECONDS
         self._outbox.enqueue(finished.sends, finished.first)
         if finished.sends and self._schedule.running <= BUSY_CONVERSATIONS:
             # Whoever is answered was read. What staff is to answer, staff reads.
             self._receipts.show(tenant, claim.wamid)
-        self._count(claim, ordered=result.order is not None)
+        self._count(tenant, ordered=result.order is not None)
         if isinstance(finished.next, Busy):
             return BUSY_SECONDS
         conversation.claim = finished.next
         return 0.0 if finished.next is not None else None
 
-    def _count(self, claim: Claim, *, ordered: bool) -> None:
-        metrics.TURNS_DONE.inc()
-        if self.pending[claim.tenant] > 0:
-            self.pending[claim.tenant] -= 1
+    def show_backlog(self) -> None:
+        """Set the metrics of what waits in this pod."""
+        metrics.BACKLOG_LIVE.set(self._schedule.waiting_in("live"))
+        metrics.BACKLOG_OLD.set(self._schedule.waiting_in("backlog"))
+
+    def _count(self, tenant: Tenant, *, ordered: bool) -> None:
+        metrics.TURN["done", tenant.settings.plan].inc()
+        self.pending[tenant.name] -= 1
+        if self.pending[tenant.name] <= 0:
+            del self.pending[tenant.name]
         if ordered:
-            metrics.ORDERS.inc()
-            _log.info("order_placed", tenant=claim.tenant)
+            metrics.ORDER[tenant.settings.plan].inc()
+            _log.info("order_placed", tenant=tenant.name)

@@ -15,10 +15,12 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 
 
 class GraphFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An error code of Meta and how often it strikes."""
+    """An error code of Meta, how often it strikes, and whom."""
 
     code: int
     probability: Probability = 1.0
+    to: str = ""
+    """Only sends whose recipient holds these digits or letters; empty for all."""
 
 
 class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,9 +71,9 @@ class Chance:
         """Draw; a probability of 0 draws nothing, so an idle fault does not disturb the sequence of the others."""
         return probability > 0 and self.random.random() < probability
 
-    def struck(self, fault: GraphFault | None) -> int | None:
-        """Return the error code when the fault strikes this time."""
-        return fault.code if fault is not None and self.hits(fault.probability) else None
+    def struck(self, fault: GraphFault | None, to: str) -> int | None:
+        """Return the error code when the fault strikes this send to a recipient."""
+        return fault.code if fault is not None and fault.to in to and self.hits(fault.probability) else None
 
     def webhook_delay_seconds(self) -> float:
         """Return how long the next webhook update waits before it is posted."""

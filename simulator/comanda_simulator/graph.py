@@ -18,7 +18,7 @@ from comanda_simulator.cloud import Cloud
 from comanda_simulator.config import NumberConfig
 from comanda_simulator.errors import GraphRefusal, http_status, is_transient
 from comanda_simulator.payloads import encode
-from comanda_simulator.sends import Outcome, accept
+from comanda_simulator.sends import Outcome, accept, recipient_of
 
 _JSON = b"application/json; charset=UTF-8"
 _MAX_BODY = 1024 * 1024
@@ -121,7 +121,7 @@ class MessagesEndpoint:
     async def _accept(self, number: NumberConfig, raw: bytes) -> Outcome:
         cloud = self._cloud
         faults = cloud.chance.faults
-        code = cloud.chance.struck(faults.graph_error)
+        code = cloud.chance.struck(faults.graph_error, recipient_of(raw))
         if code is not None:
             raise GraphRefusal(code, "The simulator was told to refuse this send.")
         outcome = accept(cloud, number, raw)

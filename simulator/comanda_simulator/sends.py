@@ -54,10 +54,19 @@ def accept(cloud: Cloud, number: NumberConfig, raw: bytes) -> Outcome:
         wamid=new_wamid(),
         type=kind,
         callback_data=message.get("biz_opaque_callback_data") or "",
-        fails_with=cloud.chance.struck(cloud.chance.faults.fail_later),
+        fails_with=cloud.chance.struck(cloud.chance.faults.fail_later, customer.key),
     )
     _record(cloud, sent, raw, now)
     return Outcome(_answer(address, sent), sent)
+
+
+def recipient_of(raw: bytes) -> str:
+    """Return whom a send names, phone number or user id as written; "" when it names nobody."""
+    try:
+        message = _read_json(raw)
+    except GraphRefusal:
+        return ""
+    return str(message.get("to") or message.get("recipient") or "")
 
 
 def _read_json(raw: bytes) -> Json:

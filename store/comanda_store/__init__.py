@@ -7,6 +7,7 @@ commit that it speaks of is on disk.
 from comanda_store.errors import FencedError, StorageError, WeakDurabilityError
 from comanda_store.records import (
     AliasLink,
+    Backlog,
     Begun,
     Busy,
     Claim,
@@ -39,6 +40,7 @@ from comanda_store.store import Store
 
 __all__ = [
     "AliasLink",
+    "Backlog",
     "Begun",
     "Busy",
     "Claim",

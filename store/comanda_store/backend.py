@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from comanda_store.records import Takeover, TenantScope, Waiting
+from comanda_store.records import Backlog, Takeover, TenantScope, Waiting
 from comanda_store.requests import Outcome, Request
 
 T = TypeVar("T")
@@ -38,6 +38,10 @@ class Backend(Protocol):
 
     async def fire_timers(self) -> Sequence[Waiting]:
         """Turn timers that are due into messages."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """Return what waits, over all tenants."""
         ...
 
     async def purge(self, statuses_days: float, messages_days: float, limit: int) -> int:

@@ -304,6 +304,16 @@ class Takeover:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in a group's database: messages without a turn, the age of the oldest, and what is for staff."""
+
+    pending: int
+    oldest_ms: int
+    parked: int
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True)
 class OrderLineRecord:
     """A line of an order as the kitchen reads it."""
 

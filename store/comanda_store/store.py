@@ -15,6 +15,7 @@ from comanda_store.commits import MAX_GROUP, GroupCommitter
 from comanda_store.errors import StorageError
 from comanda_store.postgres.backend import PostgresBackend
 from comanda_store.records import (
+    Backlog,
     Begun,
     Busy,
     Claim,
@@ -162,6 +163,10 @@ class Store:
     async def fire_timers(self) -> Sequence[Waiting]:
         """Turn timers that are due into messages; returns the conversations that have work by it."""
         return await self._backend.fire_timers()
+
+    async def backlog(self) -> Backlog:
+        """Return what waits in the group's database, over all tenants."""
+        return await self._backend.backlog()
 
     async def purge(self, *, statuses_days: float = 9, messages_days: float = 180, limit: int = 500) -> int:
         """Throw away one slice of what is old; returns the rows that went, 0 when nothing is left to throw away.

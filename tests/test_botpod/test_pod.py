@@ -9,8 +9,8 @@ import pytest
 
 from comanda_botpod.handlers.flow import FlowHandler
 from comanda_contract.deliveries import MAX_BATCH, Delivery
-from comanda_store import TenantScope
 from comanda_simulator.faults import Faults, GraphFault
+from comanda_store import TenantScope
 from tests.harness import NOW, text_message, until
 from tests.test_botpod.conftest import GROUP_KEY, PHONE, PodUnderTest, tenant
 

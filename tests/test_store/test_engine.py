@@ -13,11 +13,11 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from comanda_store.sqlite.engine import check_durability, migrate, open_engine, sqlite_url
 from sqlalchemy import create_engine
 
 from comanda_store import StorageError, Store, WeakDurabilityError, migrations
 from comanda_store.sql import METADATA
+from comanda_store.sqlite.engine import check_durability, migrate, open_engine, sqlite_url
 from tests.test_store.test_store import MESSAGE
 
 
@@ -31,7 +31,8 @@ def test_migrations_make_what_the_tables_say(tmp_path: Path) -> None:
 
 def test_several_processes_may_migrate_at_once(tmp_path: Path) -> None:
     code = (
-        "import sys; from comanda_store.sqlite.engine import migrate, open_engine, sqlite_url; from pathlib import Path\n"
+        "import sys; from pathlib import Path\n"
+        "from comanda_store.sqlite.engine import migrate, open_engine, sqlite_url\n"
         "migrate(open_engine(sqlite_url(Path(sys.argv[1]))))"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "c.db")]

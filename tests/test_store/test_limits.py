@@ -24,6 +24,7 @@ from comanda_store import (
     TurnResult,
 )
 from comanda_store.requests import PAIR_BURST, PAIR_MS, WINDOW_MS
+from tests.harness import until
 from tests.test_store.conftest import Database, OpenStore
 from tests.test_store.test_store import MESSAGE, NOW, ORDER, PACE, SCOPE, claimed, one_turn, result
 
@@ -59,9 +60,7 @@ class TestPaces:
         async def begun() -> bool:
             return isinstance(await store.begin_send(second, Pace(per_second=20)), Begun)
 
-        async with asyncio.timeout(10):
-            while not await begun():
-                await asyncio.sleep(0.005)
+        await until(begun, 10, "its place has come")
         assert await db.sql("select state, due_at from outbox order by id") == [("sending", 0)] * 2
 
     async def test_one_customer_gets_a_burst_and_then_one_message_in_six_seconds(

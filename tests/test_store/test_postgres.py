@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import asyncpg
 import pytest
@@ -19,6 +20,7 @@ from comanda_store import Claim, StorageError, Store, WeakDurabilityError
 from comanda_store.postgres.connect import OUTER_SECONDS, sqlalchemy_url
 from comanda_store.postgres.migrate import migrate
 from comanda_store.sql import METADATA
+from tests.harness import until
 from tests.postgres import DatabaseUrls, PostgresServer, postgres_server
 from tests.postgres.server import OWNER, SERVICE
 from tests.test_store.test_store import MESSAGE, ORDER, SCOPE, claimed, one_turn, result
@@ -26,6 +28,10 @@ from tests.test_store.test_store import MESSAGE, ORDER, SCOPE, claimed, one_turn
 
 async def opened(urls: DatabaseUrls, pod: str = "pod-0") -> Store:
     return await Store.open(urls.service, pod=pod, incarnation=f"{pod}:1")
+
+
+def _more_than(acknowledged: list[str], count: int) -> bool:
+    return len(acknowledged) > count
 
 
 @pytest.fixture
@@ -141,8 +147,7 @@ class TestFaults:
         for _ in range(3):
             writing = [asyncio.create_task(write(lane + len(acknowledged))) for lane in range(8)]
             count = len(acknowledged)
-            while len(acknowledged) < count + 200:
-                await asyncio.sleep(0.001)
+            await until(partial(_more_than, acknowledged, count + 200), 30, "200 more are acknowledged")
             own_server.kill()
             await asyncio.gather(*writing)
             own_server.start()

@@ -107,8 +107,8 @@ def ordered_once(history: History, confirmation: str = "sí", total: int | None 
             yield f"order {order.id} costs {order.total}, not {total}"
 
 
-def nothing_crosses(history: History) -> Iterable[str]:
-    """No row and no send of one tenant has anything of another."""
+def rows_stay_apart(history: History) -> Iterable[str]:
+    """No row of one tenant refers to another's."""
     tenants = {row.number: row.tenant for row in history.inbox}
     owner = {row.customer: row.tenant for row in history.inbox}
     messages = {row.id: row for row in history.inbox}
@@ -118,17 +118,20 @@ def nothing_crosses(history: History) -> Iterable[str]:
     for order in history.orders:
         if (owner[order.customer], messages[order.inbox].tenant) != (order.tenant,) * 2:
             yield f"order {order.id} of {order.tenant} belongs to another tenant's customer"
+
+
+def sends_stay_apart(history: History) -> Iterable[str]:
+    """No message goes to another's customer, with another's token, or with another's text."""
+    numbers = {row.number for row in history.inbox}
     rows = {row.id: row for row in history.outbox}
     for send in history.sends:
-        row = rows.get(send.tag)
-        if row is None:
-            continue
-        if send.number != row.number or send.phone != history.phones[row.customer]:
+        sent = rows.get(send.tag)
+        if sent is not None and (send.number, send.phone) != (sent.number, history.phones[sent.customer]):
             yield f"message {send.tag} went to somebody else"
         if send.token != f"token-{send.number}":
             yield f"message {send.tag} went out with another number's token"
-        for number in tenants:
-            if number != send.number and number in send.body:
+        for number in numbers - {send.number}:
+            if number in send.body:
                 yield f"message {send.tag} names number {number}"
 
 
@@ -141,7 +144,8 @@ CHECKERS: tuple[Checker, ...] = (
     sent_in_order,
     handled_in_order,
     ordered_once,
-    nothing_crosses,
+    rows_stay_apart,
+    sends_stay_apart,
 )
 
 

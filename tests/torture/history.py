@@ -1,4 +1,4 @@
-"""What happened in a run: each webhook, each send as Meta saw it, and the rows at the end. Times are monotonic seconds."""
+"""What happened in a run: each webhook, each send as Meta saw it, the rows at the end. Times: monotonic seconds."""
 
 from __future__ import annotations
 

@@ -65,9 +65,9 @@ async def stop_pod(nemesis: Nemesis) -> None:
 async def freeze_pod(nemesis: Nemesis) -> None:
     """Stop a pod for longer than its lease: the other one takes its work, and it must not go on with it."""
     pod = nemesis.world.pods[nemesis.some_pod()]
-    pod.signal(signal.SIGSTOP)
+    pod.tell(signal.SIGSTOP)
     await nemesis.lasts(2 * LEASE_SECONDS)
-    pod.signal(signal.SIGCONT)
+    pod.tell(signal.SIGCONT)
 
 
 async def graph_down(nemesis: Nemesis) -> None:

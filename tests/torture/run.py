@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.harness import until
 from tests.postgres import PostgresServer, postgres_server
 from tests.torture.checkers import judge, ordered_once
 from tests.torture.history import History
@@ -63,9 +64,7 @@ async def _customers(world: World, lane: int, over: asyncio.Event) -> None:
 
 
 async def _so_many_replies(world: World, count: int) -> None:
-    async with asyncio.timeout(90):
-        while len(world.history.sends) < count:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(world.history.sends) >= count, 90, f"{count} replies")
 
 
 def draw_faults(seed: int, count: int, *, database: bool) -> list[str]:

@@ -67,7 +67,8 @@ SABOTAGES = (
             Edit(
                 f"{POSTGRES}/functions/turns.sql",
                 "      where b.id = p_inbox[i] and b.state = 'pending' and b.owner = p_owner and b.customer_id"
-                " = p_customer[i]\n        and c.customer_id = p_customer[i] and c.version = p_seen[i];\n    if found then",
+                " = p_customer[i]\n        and c.customer_id = p_customer[i] and c.version = p_seen[i];\n"
+                "    if found then",
                 "      where b.id = p_inbox[i] and c.customer_id = p_customer[i];\n    if found then",
             ),
             Edit(
@@ -102,7 +103,8 @@ SABOTAGES = (
                 "            started = self._loop.time()\n",
                 "            for _, request, future in group:\n"
                 "                if isinstance(request, Ingest):\n"
-                "                    _resolve(future, [__import__('comanda_store').Ingested(False)] * len(request.items))\n"
+                "                    told = [__import__('comanda_store').Ingested(False)] * len(request.items)\n"
+                "                    _resolve(future, told)\n"
                 "            started = self._loop.time()\n",
             ),
         ),

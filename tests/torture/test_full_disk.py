@@ -55,7 +55,8 @@ async def test_a_full_disk_refuses_and_goes_on_when_there_is_room(tmp_path: Path
         async with World(tmp_path, None, seed=0, environment={"FREE_BYTES": "0"}) as world:
             ballast = disk / "ballast"
             ballast.write_bytes(b"x" * 5 * MIB)
-            stored, refused = set(), set()
+            stored: set[int] = set()
+            refused: set[int] = set()
             for serial in range(2000):
                 answer = await deliver(world, serial)
                 (stored if answer.outcome == "stored" else refused).add(serial)

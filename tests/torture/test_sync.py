@@ -11,13 +11,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tools.system import find
 
 from comanda_contract.deliveries import Delivery, DeliveryBatch, decode_answers, encode_batch
 from comanda_contract.names import DELIVERIES_PATH
 from tests.harness import text_message, until
 from tests.postgres import postgres_server
 from tests.torture.world import HEADERS, NUMBERS, World
-from tools.system import find
 
 CALLS = "trace=fdatasync,fsync,pwrite64,pwritev,write,writev,sendto,sendmsg"
 MESSAGES = 40

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import msgspec
@@ -113,7 +113,7 @@ class PodProcess:
             environment = {**os.environ, **self.environment}
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
-    def signal(self, number: signal.Signals) -> None:
+    def tell(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(number)
 
@@ -143,7 +143,7 @@ class World:
         self.graph = Graph(self.history, self.draw)
         self._stopping = False
 
-    async def __aenter__(self) -> World:
+    async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_post("/{version}/{number}/messages", self.graph.handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -337,5 +337,5 @@ class World:
         orders = "select id, tenant, inbox_id, customer_id, total from orders order by id"
         history.orders = [OrderRow(*row) for row in await self.rows(orders)]
         phones = "select customer_id, value from customer_aliases where kind = 'phone'"
-        history.phones = dict(await self.rows(phones))  # type: ignore[arg-type]
+        history.phones = dict(await self.rows(phones))
         return history

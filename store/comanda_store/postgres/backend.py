@@ -22,7 +22,7 @@ from comanda_store.errors import StorageError
 from comanda_store.migrate import revisions
 from comanda_store.postgres import calls
 from comanda_store.postgres.connect import OUTER_SECONDS, SETTINGS, connect, sqlalchemy_url
-from comanda_store.records import PendingSend, Takeover, TenantScope, Waiting
+from comanda_store.records import Backlog, PendingSend, Takeover, TenantScope, Waiting
 from comanda_store.requests import SWEEP_LIMIT, Outcome, Request, Worker
 
 T = TypeVar("T")
@@ -148,6 +148,10 @@ class PostgresBackend:
         owner = self._worker.incarnation
         fire = "select * from comanda_fire_timers($1, $2)"
         return _waiting(await self._duty(lambda database: database.fetch(fire, owner, SWEEP_LIMIT)))
+
+    async def backlog(self) -> Backlog:
+        """See `Backend`."""
+        return Backlog(*await self._duty(lambda database: database.fetchrow("select * from comanda_backlog()")))
 
     async def purge(self, statuses_days: float, messages_days: float, limit: int) -> int:
         """See `Backend`."""

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from comanda_store.commits import unexpected
 from comanda_store.errors import StorageError
-from comanda_store.records import Takeover, TenantScope, Waiting
+from comanda_store.records import Backlog, Takeover, TenantScope, Waiting
 from comanda_store.requests import (
     Aliases,
     BeginSend,
@@ -97,6 +97,10 @@ class SqliteBackend:
     async def fire_timers(self) -> Sequence[Waiting]:
         """See `Backend`."""
         return await self._transaction(lambda now: workers.fire_timers(self._database, self._worker, now))
+
+    async def backlog(self) -> Backlog:
+        """See `Backend`."""
+        return await self._transaction(lambda now: workers.backlog(self._database, now))
 
     async def purge(self, statuses_days: float, messages_days: float, limit: int) -> int:
         """See `Backend`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlite3 import Connection
 
-from comanda_store.records import PendingSend, Takeover, TenantScope, Waiting
+from comanda_store.records import Backlog, PendingSend, Takeover, TenantScope, Waiting
 from comanda_store.requests import SWEEP_LIMIT, Worker
 
 _LIVING = "(SELECT incarnation FROM workers WHERE seen_at > :lease)"
@@ -118,6 +118,18 @@ def fire_timers(database: Connection, worker: Worker, now: int) -> tuple[Waiting
         rows,
     )
     return _waiting([(tenant, number, customer) for _, tenant, number, customer, _, _ in due])
+
+
+def backlog(database: Connection, now: int) -> Backlog:
+    """Return what waits."""
+    pending, oldest = database.execute(
+        "SELECT count(*), min(received_at) FROM inbox WHERE state = 'pending'"
+    ).fetchone()
+    (parked,) = database.execute("SELECT count(*) FROM inbox WHERE state = 'parked'").fetchone()
+    (unknown,) = database.execute(
+        f"SELECT count(*) FROM outbox WHERE {_OPEN} AND state = 'unknown' AND owner = ''"
+    ).fetchone()
+    return Backlog(pending, now - oldest if oldest is not None else 0, parked, unknown)
 
 
 _OLD_SENDS = (

@@ -92,3 +92,16 @@ begin
   get diagnostics v_count = row_count;
   return v_total + v_count;
 end $$;
+
+-- How much waits, and for how long: numbers alone.
+create or replace function comanda_backlog()
+returns table (pending bigint, oldest_ms bigint, parked bigint, unknown bigint) language plpgsql security definer
+set search_path = public, pg_temp as $$
+begin
+  perform set_config('comanda.duty', 'sweep', true);
+  return query select
+    (select count(*) from inbox where state = 'pending'),
+    coalesce(comanda_now() - (select min(received_at) from inbox where state = 'pending'), 0),
+    (select count(*) from inbox where state = 'parked'),
+    (select count(*) from outbox where state = 'unknown' and owner = '');
+end $$;
