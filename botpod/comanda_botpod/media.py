@@ -89,7 +89,6 @@ class MediaClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
             # A compressed answer could unfold beyond every limit; files are asked for, and taken, as they are.
-            auto_decompress=False,
             headers={"Accept-Encoding": "identity"},
         )
         self._guard = guard

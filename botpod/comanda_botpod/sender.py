@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from comanda_botpod import metrics
-from comanda_botpod.breaker import Breaker
+from comanda_botpod.breaker import Breaker, BreakerSettings
 from comanda_botpod.read import CALLBACK_PREFIX
 from comanda_botpod.tenants import Tenant
 from comanda_contract.cloud.graph_errors import GraphError, Rule, parse_error, rule_for
@@ -70,7 +70,8 @@ class Sender:
         self._graph_url = graph_url.rstrip("/")
         self._slots = asyncio.Semaphore(at_once)
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=CONNECT_SECONDS)
-        self._breaker = Breaker(random.random)
+        # A probe is given up only when its call must have ended.
+        self._breaker = Breaker(random.random, BreakerSettings(probe_seconds=timeout_seconds + 5))
 
     @property
     def is_free(self) -> bool:
@@ -127,7 +128,7 @@ class Sender:
         status, content = answer
         error = parse_error(content) if status != 200 else None
         rule = rule_for(error) if error is not None else None
-        self._breaker.record(_clock(), ok=status == 200 or (rule is not None and not rule.outage) or status < 500)
+        self._breaker.record(_clock(), ok=not rule.outage if rule is not None else status < 500)
         if status == 200:
             try:
                 return Attempt("sent", wamid=_accepted.decode(content).messages[0].id)

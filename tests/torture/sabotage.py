@@ -66,9 +66,9 @@ SABOTAGES = (
         (
             Edit(
                 f"{POSTGRES}/functions/turns.sql",
-                "      where b.id = p_inbox[i] and b.state = 'pending' and b.owner = p_owner and b.customer_id"
-                " = p_customer[i]\n        and c.customer_id = p_customer[i] and c.version = p_seen[i];\n"
-                "    if found then",
+                "      where b.id = p_inbox[i] and b.state || '' = 'pending' and b.owner || '' = p_owner\n"
+                "        and b.customer_id + 0 = p_customer[i] and c.customer_id = p_customer[i]"
+                " and c.version = p_seen[i];\n    if found then",
                 "      where b.id = p_inbox[i] and c.customer_id = p_customer[i];\n    if found then",
             ),
             Edit(

@@ -178,10 +178,6 @@ def _conversations() -> None:
         sa.Column("owner", sa.String(length=64), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("done_at", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["customer_id"],
-            ["customers.id"],
-        ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("phone_number_id", "wamid"),
     )
@@ -246,14 +242,6 @@ def _outcomes() -> None:
         sa.Column("error_code", sa.Integer(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["customer_id"],
-            ["customers.id"],
-        ),
-        sa.ForeignKeyConstraint(
-            ["inbox_id"],
-            ["inbox.id"],
-        ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("inbox_id", "position"),
     )

@@ -122,7 +122,7 @@ begin
     where g.fresh and g.rank > 0 order by g.number, g.wamid, g.rank desc
   ), tagged as (
     update outbox o set state = b.status, wamid = b.wamid, updated_at = v_now from best b
-    where b.outbox <> 0 and o.id = b.outbox and o.tenant = b.tenant and o.phone_number_id = b.number
+    where b.outbox <> 0 and o.id = b.outbox and o.tenant = b.tenant and o.phone_number_id || '' = b.number
       and o.state <> 'failed' and comanda_rank(o.state) < b.rank
   )
   update outbox o set state = b.status, updated_at = v_now from best b
@@ -132,8 +132,13 @@ begin
   update outbox o set state = 'failed', error_code = g.error, updated_at = v_now
   from unnest(p_tenant, p_number, p_wamid, p_status, p_outbox, p_error, v_fresh)
     as g(tenant, number, wamid, status, outbox, error, fresh)
-  where g.fresh and g.status = 'failed' and o.tenant = g.tenant and o.phone_number_id = g.number
-    and (o.id = g.outbox or (g.outbox = 0 and o.wamid = g.wamid)) and o.state in ('sending', 'unknown', 'sent');
+  where g.fresh and g.status = 'failed' and g.outbox <> 0 and o.id = g.outbox and o.tenant = g.tenant
+    and o.phone_number_id || '' = g.number and o.state || '' in ('sending', 'unknown', 'sent');
+  update outbox o set state = 'failed', error_code = g.error, updated_at = v_now
+  from unnest(p_tenant, p_number, p_wamid, p_status, p_outbox, p_error, v_fresh)
+    as g(tenant, number, wamid, status, outbox, error, fresh)
+  where g.fresh and g.status = 'failed' and g.outbox = 0 and o.phone_number_id = g.number and o.wamid = g.wamid
+    and o.tenant = g.tenant and o.state || '' in ('sending', 'unknown', 'sent');
 
   return query select s.place::int, s.fresh from unnest(v_fresh) with ordinality as s(fresh, place);
 end $$;

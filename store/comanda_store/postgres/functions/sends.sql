@@ -17,7 +17,8 @@ begin
   for i in 1 .. cardinality(p_tenant) loop
     perform set_config('comanda.tenant', p_tenant[i], true);
     place := i; wait_ms := 0; sends_to := ''; unreachable := 0;
-    select due_at into v_due from outbox where id = p_outbox[i] and state = 'queued' and owner = p_owner for update;
+    select due_at into v_due from outbox where id = p_outbox[i] and state || '' = 'queued' and owner || '' = p_owner
+      for update;
     if not found then
       outcome := 'lost';
       return next; continue;
@@ -79,7 +80,7 @@ begin
     update outbox set state = v_state, wamid = coalesce(nullif(p_wamid[i], ''), wamid),
       error_code = nullif(p_error[i], 0), ambiguous = ambiguous + case when v_state = 'unknown' then 1 else 0 end,
       updated_at = v_now
-      where id = p_outbox[i] and state = 'sending' and owner = p_owner;
+      where id = p_outbox[i] and state || '' = 'sending' and owner || '' = p_owner;
     if p_unreachable[i] is not null then
       update customers set unreachable_code = p_unreachable[i] where id = p_customer[i];
     end if;
