@@ -22,6 +22,7 @@ from comanda_contract.cloud.webhook import (
     decode_envelope,
     decode_item_keys,
     decode_value,
+    number_of,
 )
 from comanda_contract.deliveries import NO_CONTACT, Delivery, DeliveryKind
 
@@ -105,7 +106,7 @@ def _parts(app: str, entry: Entry, change: Change) -> Iterator[Delivery | Unrout
     except msgspec.ValidationError:
         yield Unroutable(change.field, entry.id, bytes(change.value))
         return
-    number = value.metadata.phone_number_id if value.metadata is not None else ""
+    number = number_of(value)
     if not number:
         yield Unroutable(change.field, entry.id, bytes(change.value))
         return

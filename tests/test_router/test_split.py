@@ -123,3 +123,15 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character(text: bytes, whol
 def test_json_without_half_pairs_stays_as_it_is(value: Any) -> None:
     body = json.dumps(value).encode()
     assert whole_characters(body) == body
+
+
+def test_a_handover_goes_to_the_number_that_it_names_as_recipient() -> None:
+    value = {"sender": {"phone_number": "56911112222"}, "recipient": {"phone_number_id": "11"}, "control_passed": {}}
+    body = {"entry": [{"id": "W", "changes": [{"field": "messaging_handovers", "value": value}]}]}
+    (delivery,) = split("default", msgspec.json.encode(body)).deliveries
+    assert (delivery.phone_number_id, delivery.field, delivery.kind) == ("11", "messaging_handovers", "change")
+
+
+def test_a_recipient_of_another_shape_names_no_number() -> None:
+    body = {"entry": [{"id": "W", "changes": [{"field": "x", "value": {"recipient": ["11"]}}]}]}
+    assert split("default", msgspec.json.encode(body)).deliveries == ()

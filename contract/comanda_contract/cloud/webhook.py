@@ -16,6 +16,8 @@ class Value(msgspec.Struct, frozen=True):
     """`changes[].value`, as far as routing needs it; items stay byte for byte what Meta sent."""
 
     metadata: Metadata | None = None
+    recipient: msgspec.Raw | None = None
+    """Of `messaging_handovers`, which has no metadata: the number is `phone_number_id` in here."""
     contacts: list[msgspec.Raw] | None = None
     messages: list[msgspec.Raw] | None = None
     statuses: list[msgspec.Raw] | None = None
@@ -62,6 +64,25 @@ class ContactKeys(msgspec.Struct, frozen=True):
 
     wa_id: str = ""
     user_id: str = ""
+
+
+class _Recipient(msgspec.Struct, frozen=True):
+    phone_number_id: str = ""
+
+
+_decode_recipient = msgspec.json.Decoder(_Recipient, strict=False).decode
+
+
+def number_of(value: Value) -> str:
+    """Return the phone number id that a change belongs to, "" when it names none."""
+    if value.metadata is not None and value.metadata.phone_number_id:
+        return value.metadata.phone_number_id
+    if value.recipient is None:
+        return ""
+    try:
+        return _decode_recipient(value.recipient).phone_number_id
+    except msgspec.ValidationError:
+        return ""
 
 
 decode_contact_keys = msgspec.json.Decoder(ContactKeys, strict=False).decode
