@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 
-class HandlerSettings(msgspec.Struct, frozen=True, kw_only=True):
+class HandlerSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which bot answers, and for a tenant's own code what it may use."""
 
     type: Literal["flow", "python"] = "flow"

@@ -126,7 +126,12 @@ def test_json_without_half_pairs_stays_as_it_is(value: Any) -> None:
 
 
 def test_a_handover_goes_to_the_number_that_it_names_as_recipient() -> None:
-    value = {"sender": {"phone_number": "56911112222"}, "recipient": {"phone_number_id": "11"}, "control_passed": {}}
+    value = {
+        "sender": {"phone_number": "56911112222"},
+        "recipient": {"phone_number_id": "11"},
+        "control_passed": {},
+        "timestamp": "1",
+    }
     body = {"entry": [{"id": "W", "changes": [{"field": "messaging_handovers", "value": value}]}]}
     (delivery,) = split("default", msgspec.json.encode(body)).deliveries
     assert (delivery.phone_number_id, delivery.field, delivery.kind) == ("11", "messaging_handovers", "change")

@@ -16,7 +16,7 @@ class Value(msgspec.Struct, frozen=True):
     """`changes[].value`, as far as routing needs it; items stay byte for byte what Meta sent."""
 
     metadata: Metadata | None = None
-    recipient: msgspec.Raw | None = None
+    recipient: msgspec.Raw = msgspec.Raw(b"null")
     """Of `messaging_handovers`, which has no metadata: the number is `phone_number_id` in here."""
     contacts: list[msgspec.Raw] | None = None
     messages: list[msgspec.Raw] | None = None
@@ -77,8 +77,6 @@ def number_of(value: Value) -> str:
     """Return the phone number id that a change belongs to, "" when it names none."""
     if value.metadata is not None and value.metadata.phone_number_id:
         return value.metadata.phone_number_id
-    if value.recipient is None:
-        return ""
     try:
         return _decode_recipient(value.recipient).phone_number_id
     except msgspec.ValidationError:
