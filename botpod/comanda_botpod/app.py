@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest, start_http_server
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from comanda_botpod.deliveries import DeliveriesEndpoint
 from comanda_botpod.pod import Pod, running_pod
@@ -32,19 +31,37 @@ async def own_metrics(settings: BotPodSettings) -> AsyncIterator[None]:
         thread.join(5)
 
 
-def create_app(settings: BotPodSettings) -> FastAPI:
+class PodApp:
+    """The ASGI app: deliveries go straight to their endpoint, everything else through FastAPI."""
+
+    def __init__(self) -> None:
+        self.surface: ASGIApp | None = None
+        self.deliveries: DeliveriesEndpoint | None = None
+        self.pod: Pod | None = None
+        """The running pod; None before start-up."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Dispatch one connection event."""
+        is_delivery = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == DELIVERIES_PATH
+        target = self.deliveries if is_delivery and self.deliveries is not None else self.surface
+        assert target is not None  # noqa: S101 - set before the app is handed out
+        await target(scope, receive, send)
+
+
+def create_app(settings: BotPodSettings) -> PodApp:
     """Return the ASGI app of one pod; starting it opens the database, stopping it drains."""
+    made = PodApp()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with own_metrics(settings), running_pod(settings) as pod:
-            app.state.pod = pod
-            endpoint = DeliveriesEndpoint(pod.inbox, settings.group_key.get_secret_value())
-            # A plain route: FastAPI's own request handling costs more than storing the delivery.
-            app.router.routes.insert(0, Route(DELIVERIES_PATH, endpoint.__call__, methods=["POST"]))
+            made.pod = pod
+            made.deliveries = DeliveriesEndpoint(pod.inbox, settings.group_key.get_secret_value())
             yield
 
-    app = FastAPI(title="Comanda bot pod", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = made.surface = FastAPI(
+        title="Comanda bot pod", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
+    )
 
     @app.get(HEALTH_PATH)
     async def healthz() -> Response:
@@ -52,9 +69,11 @@ def create_app(settings: BotPodSettings) -> FastAPI:
         return Response("ok", media_type="text/plain")
 
     @app.get(READY_PATH)
-    async def readyz(request: Request) -> Response:
+    async def readyz() -> Response:
         """Tell whether deliveries are welcome, and the digest of the tenants' files that are loaded."""
-        pod: Pod = request.app.state.pod
+        pod = made.pod
+        if pod is None:
+            return JSONResponse({"ready": False}, status_code=503)
         body = {"ready": pod.ready, "loaded": pod.tenants.loaded, "problems": pod.tenants.problems}
         return JSONResponse(body, status_code=200 if pod.ready else 503)
 
@@ -65,4 +84,4 @@ def create_app(settings: BotPodSettings) -> FastAPI:
             """Prometheus' text format."""
             return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    return app
+    return made

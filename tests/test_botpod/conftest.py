@@ -143,7 +143,8 @@ async def make_pod(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
             )
             app = create_app(settings)
             made.url = await stack.enter_async_context(serving(app))
-            made.pod = app.state.pod
+            assert app.pod is not None
+            made.pod = app.pod
             return made
 
         yield make
