@@ -74,7 +74,11 @@ def create_app(settings: BotPodSettings) -> PodApp:
         pod = made.pod
         if pod is None:
             return JSONResponse({"ready": False}, status_code=503)
-        body = {"ready": pod.ready, "loaded": pod.tenants.loaded, "problems": pod.tenants.problems}
+        body = {
+            "ready": pod.ready,
+            "loaded": pod.tenants.loaded,
+            "problems": pod.tenants.problems | pod.handlers.problems,
+        }
         return JSONResponse(body, status_code=200 if pod.ready else 503)
 
     if not settings.metrics_port:

@@ -14,6 +14,7 @@ import aiohttp
 import structlog
 
 from comanda_botpod import metrics
+from comanda_botpod.handlers.dispatch import Handlers
 from comanda_botpod.handlers.flow import FlowHandler
 from comanda_botpod.inbox import Inbox, InboxLimits
 from comanda_botpod.outbox import Outbox
@@ -25,7 +26,7 @@ from comanda_botpod.tenants import Documents, Tenant, Tenants
 from comanda_botpod.turn import Turns
 from comanda_contract.cloud.pricing import STANDARD_RATES_RESOURCE, RateTable, parse_rates
 from comanda_contract.errors import ComandaError, InvalidInputError
-from comanda_store import PublishedTenant, Store, Timing
+from comanda_store import Claim, OrderRecord, PublishedTenant, Store, Timing
 
 _log = structlog.get_logger()
 
@@ -53,9 +54,8 @@ class Pod:
         )
         self._outbox = Outbox(store, sender, tenants)
         self._receipts = ReadReceipts(session, str(settings.graph_url))
-        self._turns = Turns(
-            store, tenants, FlowHandler(store), self._outbox, self._receipts, at_once=settings.turns_at_once
-        )
+        self.handlers = Handlers(FlowHandler(store), self._recent_orders)
+        self._turns = Turns(store, tenants, self.handlers, self._outbox, self._receipts, at_once=settings.turns_at_once)
         self.inbox = Inbox(
             store,
             tenants,
@@ -65,6 +65,8 @@ class Pod:
         )
         store.on_commit(_count_commit)
         self.healthy = True
+        self._kept = ""
+        """What was loaded when the handlers were last told which tenants there are."""
 
     @property
     def ready(self) -> bool:
@@ -77,6 +79,9 @@ class Pod:
         await self._store.publish(
             [_published(tenant, tenant.documents) for tenant in changed if tenant.documents], "configuration"
         )
+        if self.tenants.loaded != self._kept:
+            await self.handlers.keep(self.tenants.all())
+            self._kept = self.tenants.loaded
         for tenant in changed:
             if tenant.documents is not None:
                 self._turns.wake_number(tenant.scope)
@@ -115,7 +120,11 @@ class Pod:
                 await self._outbox.drain()
         except TimeoutError:
             _log.warning("drain_incomplete", seconds=self._settings.drain_seconds)
+        await self.handlers.close()
         await self._receipts.close()
+
+    async def _recent_orders(self, claim: Claim) -> list[OrderRecord]:
+        return await self._store.list_orders(claim.scope, claim.customer_id)
 
 
 def load_rates(path: Path | None) -> RateTable:

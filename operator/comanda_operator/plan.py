@@ -15,7 +15,7 @@ from comanda_contract.names import DEFAULT_APP, group_name, pod_name
 from comanda_contract.resources import BotPool, Condition, Handler, WhatsAppApp, WhatsAppTenant
 from comanda_contract.resources.app import APP_SECRET_KEY, VERIFY_TOKEN_KEY
 from comanda_contract.resources.tenant import ACCESS_TOKEN_KEY, FLOW_KEY, RESTAURANT_KEY
-from comanda_contract.tenancy import TenantSettings
+from comanda_contract.tenancy import HandlerSettings, TenantSettings
 from comanda_operator.observed import Observed
 
 DEFAULT_POOL = "default"
@@ -197,6 +197,9 @@ class _Scheduler:
     def _schedule_own(self, tenant: WhatsAppTenant) -> tuple[Condition, str]:
         enterprise = tenant.spec.enterprise
         assert enterprise is not None, "the model refuses plan enterprise without its section"  # noqa: S101
+        if enterprise.handler.type == "bridge":
+            message = "handler type bridge is not run by this version; the tenant is not served."
+            return _fails("Scheduled", tenant, "HandlerNotRun", message), ""
         group = GroupPlan(
             namespace=tenant.metadata.namespace,
             name=group_name("tenant", tenant.metadata.name),
@@ -229,6 +232,7 @@ class _Scheduler:
             outbound_per_second=spec.limits.outbound_per_second,
             flow=documents.get(FLOW_KEY),
             restaurant=dict(documents.get(RESTAURANT_KEY) or {}),
+            handler=_handler_settings(spec.enterprise.handler) if spec.enterprise else HandlerSettings(),
             generation=tenant.metadata.generation,
         )
         return TenantPlan(settings=settings, secret=_ref(tenant, spec.credentials.secret_ref.name))
@@ -237,6 +241,12 @@ class _Scheduler:
 def webhook_path(app: str) -> str:
     """Return the path that Meta must be told for an app: `/webhook` for the one named default."""
     return "/webhook" if app == DEFAULT_APP else f"/webhook/{app}"
+
+
+def _handler_settings(handler: Handler) -> HandlerSettings:
+    if handler.type != "python":
+        return HandlerSettings()
+    return HandlerSettings(type="python", entry_point=handler.entry_point or "")
 
 
 def _app_secret_problem(app: WhatsAppApp, observed: Observed) -> Condition | None:

@@ -100,3 +100,16 @@ def test_missing_and_wrong_options_are_named(arguments: list[str]) -> None:
     result = RUN.invoke(app, arguments)
     assert result.exit_code == 2
     assert "--filename" in result.output or "--router-port" in result.output
+
+
+@pytest.mark.parametrize(
+    ("handler", "refused"),
+    [
+        ("{type: python, entryPoint: 'napoli_bot.handler:handle'}", ""),
+        ("{type: bridge, bridge: {image: napoli/bot}}", "handler type bridge is not run by this version"),
+    ],
+)
+def test_validate_says_which_handlers_are_not_run(folder: Path, handler: str, refused: str) -> None:
+    edit(folder, "parrilla.yaml", "    replicas: 1", f"    replicas: 1\n    handler: {handler}")
+    result = RUN.invoke(app, ["validate", "-f", str(folder)])
+    assert (result.exit_code, refused in result.output.replace("\n", " ")) == (1 if refused else 0, True)

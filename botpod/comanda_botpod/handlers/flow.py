@@ -9,14 +9,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from comanda_botpod.handlers.records import HANDOVER_MS, new_order, untouched
 from comanda_botpod.tenants import Bot, Tenant
 from comanda_contract.cloud.messages_in import parse_contact, parse_message
 from comanda_contract.cloud.messages_out import Recipient, render
-from comanda_flow import Flow, OrderDraft, OrderLine, advance, decode_state, encode_state, load_flow
-from comanda_store import Claim, NewOrder, NewOrderLine, Store, TurnResult
-
-HANDOVER_MS = 2 * 3600 * 1000
-"""How long the bot is silent after a customer asked for a person, in milliseconds."""
+from comanda_flow import Flow, advance, decode_state, encode_state, load_flow
+from comanda_store import Claim, Store, TurnResult
 
 
 class FlowHandler:
@@ -36,7 +34,7 @@ class FlowHandler:
         now_ms = int(now.timestamp() * 1000)
         if claim.handover_until > now_ms:
             # Staff has the conversation: what the customer writes is kept, and the bot does not talk over them.
-            return TurnResult(claim.state or b"", claim.flow_version, claim.handover_until, messages=())
+            return untouched(claim)
         flow, version = await self._pinned(tenant, bot, claim)
         turn = advance(
             flow,
@@ -52,7 +50,7 @@ class FlowHandler:
             flow_version="" if turn.order is not None else version,
             handover_until=now_ms + HANDOVER_MS if turn.handover else 0,
             messages=tuple(msgspec.json.encode(render(reply, recipient)).decode() for reply in turn.replies),
-            order=_new_order(turn.order, bot) if turn.order is not None else None,
+            order=new_order(turn.order, bot.menu_version) if turn.order is not None else None,
         )
 
     async def _pinned(self, tenant: Tenant, bot: Bot, claim: Claim) -> tuple[Flow, str]:
@@ -62,36 +60,6 @@ class FlowHandler:
         if document is None:
             return bot.flow, bot.flow_version
         return _parsed(document), claim.flow_version
-
-
-def _new_order(draft: OrderDraft, bot: Bot) -> NewOrder:
-    return NewOrder(
-        code=draft.code,
-        customer_name=draft.customer_name,
-        fulfilment=draft.fulfilment,
-        address=draft.address,
-        latitude=draft.latitude,
-        longitude=draft.longitude,
-        notes=draft.notes,
-        currency=draft.currency,
-        subtotal=draft.subtotal_minor,
-        delivery_fee=draft.delivery_fee_minor,
-        total=draft.total_minor,
-        menu_version=bot.menu_version,
-        lines=tuple(map(_line, draft.lines)),
-    )
-
-
-def _line(line: OrderLine) -> NewOrderLine:
-    return NewOrderLine(
-        sku=line.sku,
-        name=line.name,
-        options=line.options,
-        notes=line.notes,
-        quantity=line.quantity,
-        unit_price=line.unit_price_minor,
-        total=line.total_minor,
-    )
 
 
 @lru_cache(maxsize=256)

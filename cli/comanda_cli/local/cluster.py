@@ -191,7 +191,7 @@ class LocalCluster:
         self._say_verdicts(wanted)
         secrets = contents.secret_values()
         self._plan = wanted
-        groups = {group.key: group for group in wanted.groups if group.handler.type == "flow"}
+        groups = {group.key: group for group in wanted.groups}
         # First out of the directory, then out of the pods.
         self._forget({tenant.settings.phone_number_id for group in groups.values() for tenant in group.tenants})
         mount_apps(self._layout, wanted.apps, secrets)
@@ -300,10 +300,6 @@ class LocalCluster:
             refused = verdict.refused
             if refused is not None:
                 self._say_once("resource_refused", kind=verdict.kind, name=verdict.key, message=refused.message)
-        for group in wanted.groups:
-            if group.handler.type != "flow":
-                message = f"handler type {group.handler.type} is not run by this version; the tenant is not served."
-                self._say_once("resource_refused", kind="WhatsAppTenant", name=group.key, message=message)
 
     def _say_once(self, event: str, **facts: str) -> None:
         said = (event, *facts.values())

@@ -114,6 +114,8 @@ def draft_of(restaurant: Restaurant, wish: OrderWish, now: datetime, message_id:
     _check_lines(restaurant, wish.lines)
     if not restaurant.offers(wish.fulfilment):
         raise OrderError("fulfilment", f"the restaurant offers no {wish.fulfilment}", code="order_fulfilment")
+    if not (-90 <= (wish.latitude or 0) <= 90 and -180 <= (wish.longitude or 0) <= 180):
+        raise OrderError("latitude", "the place lies outside the globe", code="order_address")
     if not (restaurant.accept_when_closed or restaurant.hours.is_open(now)):
         raise OrderError("", "the restaurant is closed", code="order_closed")
     state = State(
@@ -148,8 +150,8 @@ def _check_lines(restaurant: Restaurant, lines: Sequence[CartLine]) -> None:
         raise OrderError("lines", f"an order has {MAX_LINES} lines at most", code="order_line")
     for index, line in enumerate(lines):
         path = f"lines[{index}]"
-        if not 1 <= line.quantity <= MAX_QUANTITY:
-            raise OrderError(f"{path}.quantity", f"must be 1 to {MAX_QUANTITY}", code="order_line")
+        if line.quantity not in range(1, MAX_QUANTITY + 1):
+            raise OrderError(f"{path}.quantity", f"must be a whole number, 1 to {MAX_QUANTITY}", code="order_line")
         item = restaurant.menu.items.get(line.sku)
         if item is None or not item.available:
             raise OrderError(f"{path}.sku", "is not on the menu today", code="order_line")

@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 
 from comanda_botpod.handlers.sdk.context import Context, Customer, Log, Write
-from comanda_botpod.handlers.sdk.gathered import STATE_BYTES, Effects, Gathered
+from comanda_botpod.handlers.sdk.gathered import STATE_BYTES, Effects, Gathered, UsageError
 from comanda_botpod.handlers.sdk.message import Message, message_of
 from comanda_botpod.handlers.sdk.orders import Fetch, Orders
 from comanda_botpod.handlers.sdk.plain import plain_json
@@ -20,6 +20,8 @@ from comanda_flow import Restaurant
 
 HTTP_SECONDS = 5.0
 """Total limit of a call through `Context.http`, unless the call sets its own."""
+
+_effects = msgspec.json.Decoder(Effects)
 
 HandlerFunction = Callable[[Context, Message], Awaitable[None]]
 """What a bot developer writes: `async def handle(context: Context, message: Message) -> None`."""
@@ -52,7 +54,7 @@ class Services:
 async def run_turn(
     handler: HandlerFunction, tenant: str, restaurant: Restaurant, facts: Facts, services: Services
 ) -> Effects:
-    """Run a handler on one message. Raises what it raises, and `UsageError` for a state that cannot be kept."""
+    """Run a handler on one message. Raises what it raises, and `UsageError` for what cannot be kept or sent."""
     gathered = Gathered()
     now = datetime.fromtimestamp(facts.now_ms / 1000, UTC).astimezone(restaurant.hours.zone)
     context = Context(
@@ -69,9 +71,17 @@ async def run_turn(
     )
     try:
         await handler(context, message_of(facts.type, facts.payload, facts.message_id, facts.sent_at_ms))
-        return gathered.effects(plain_json("state", context.state, STATE_BYTES))
+        return _checked(gathered.effects(plain_json("state", context.state, STATE_BYTES)))
     finally:
         gathered.over = True
+
+
+def _checked(effects: Effects) -> Effects:
+    """Return effects as the pod will read them: a text where a truth value belongs fails here, in this turn alone."""
+    try:
+        return _effects.decode(msgspec.json.encode(effects))
+    except msgspec.ValidationError as error:
+        raise UsageError("", f"what the handler asks for has a wrong type: {error}") from None
 
 
 def http_session() -> aiohttp.ClientSession:
