@@ -1,8 +1,8 @@
 """The tables. Times are unix milliseconds; every row of a tenant carries its `tenant` (`namespace/name`).
 
-What customers and bots said are the inbox and the outbox themselves: there is no third copy of a message. These two have
-no foreign keys: their rows come from functions that make or find the other side in the same transaction, and a check
-a row would cost a fifth of a turn.
+What customers and bots said are the inbox and the outbox themselves: there is no third copy of a message. These two
+have no foreign keys: their rows come from functions that make or find the other side in the same transaction, and the
+checks would be part of every turn.
 """
 
 from __future__ import annotations

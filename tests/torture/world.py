@@ -268,7 +268,7 @@ class World:
 
     async def _until_stored(self, deliveries: Sequence[Delivery]) -> None:
         async with asyncio.timeout(120):
-            while not await self._post(self.draw.choice(self.pods), deliveries):
+            while not await self._post(self.draw.choice(self.pods), deliveries):  # noqa: ASYNC110 - as Meta comes again
                 await asyncio.sleep(0.05 + 0.2 * self.draw.random())
 
     async def _post(self, pod: PodProcess, deliveries: Sequence[Delivery]) -> bool:
