@@ -164,33 +164,30 @@ class MediaClient:
             node = _node.decode(answer)
         except msgspec.MsgspecError as error:
             raise MediaRefusedError("answer", "does not say where the media is") from error
-        content = await self._fetch(node, token)
-        if content is None:
-            return None
-        digest = hashlib.sha256(content)
-        if node.sha256 and not _same_digest(node.sha256, digest.digest()):
-            raise MediaRefusedError("hash", "is not the one that Meta declared")
-        return Media(content, node.mime_type, digest.hexdigest())
+        return await self._fetch(node, token)
 
-    async def _fetch(self, node: _Node, token: str) -> bytes | None:
+    async def _fetch(self, node: _Node, token: str) -> Media | None:
         self._check_size(node.mime_type, b"", node.file_size)
         url = check_url(node.url, self._home)
         async with self._files.get(url, headers=_bearer(token), allow_redirects=False) as response:
             if response.status in _GONE:
                 return None
             if response.status != 200:
-                raise _refused(response.status, await _read(response, _ANSWER_BYTES))
+                raise _refused(response.status, await _read(response))
             if response.headers.get("Content-Encoding", "identity") != "identity":
                 raise MediaRefusedError("encoding", "of the answer is not the one asked for")
             return await self._take(response, node)
 
-    async def _take(self, response: aiohttp.ClientResponse, node: _Node) -> bytes:
+    async def _take(self, response: aiohttp.ClientResponse, node: _Node) -> Media:
         """Read the file; stop as soon as it is too large or of another type."""
         self._check_size(node.mime_type, b"", response.content_length or 0)
         content = bytearray()
+        digest = hashlib.sha256()
         checked = False
         async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
             content += chunk
+            # Bit by bit: the digest of a large file at one go would hold up every conversation of this pod.
+            digest.update(chunk)
             if not checked and len(content) >= HEAD_BYTES:
                 check_type(node.mime_type, bytes(content[:HEAD_BYTES]))
                 checked = True
@@ -202,7 +199,9 @@ class MediaClient:
         head = bytes(content[:HEAD_BYTES])
         check_type(node.mime_type, head)
         self._check_size(node.mime_type, head, len(content))
-        return bytes(content)
+        if node.sha256 and not _same_digest(node.sha256, digest.digest()):
+            raise MediaRefusedError("hash", "is not the one that Meta declared")
+        return Media(bytes(content), node.mime_type, digest.hexdigest())
 
     def _check_size(self, mime_type: str, head: bytes, size: int) -> None:
         most = self._limits.most_bytes(mime_type, head)
@@ -216,18 +215,21 @@ def _bearer(token: str) -> dict[str, str]:
 
 async def _answer(response: aiohttp.ClientResponse) -> bytes:
     """Return the body of a Graph API call that went well. Raises what its failure means."""
-    body = await _read(response, _ANSWER_BYTES)
+    body = await _read(response)
     if response.status != 200:
         raise _refused(response.status, body)
+    if len(body) > _ANSWER_BYTES:
+        raise MediaRefusedError("answer", f"is longer than {_ANSWER_BYTES} bytes")
     return body
 
 
-async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body, or as much of it as shows that it is too long."""
     body = bytearray()
     async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
         body += chunk
-        if len(body) > most:
-            raise MediaRefusedError("answer", f"is longer than {most} bytes")
+        if len(body) > _ANSWER_BYTES:
+            break
     return bytes(body)
 
 

@@ -169,7 +169,8 @@ class Turns:
         )
         metrics.TURN["failed", tenant.settings.plan].inc()
         await self._store.release(claim, problem, counted=counted)
-        return RETRY_SECONDS[min(claim.attempts - 1, len(RETRY_SECONDS) - 1)]
+        # An interrupted turn is not counted, so its number of tries says nothing of how long it has been so.
+        return RETRY_SECONDS[min(claim.attempts - 1, len(RETRY_SECONDS) - 1) if counted else -1]
 
     async def _write(
         self, tenant: Tenant, conversation: _Conversation, claim: Claim, result: TurnResult
@@ -181,7 +182,7 @@ class Turns:
             metrics.TURN["fenced", tenant.settings.plan].inc()
             return BUSY_SECONDS
         self._outbox.enqueue(finished.sends, finished.first)
-        if finished.sends and self._schedule.running <= BUSY_CONVERSATIONS:
+        if finished.sends and claim.wrote_at and self._schedule.running <= BUSY_CONVERSATIONS:
             # Whoever is answered was read. What staff is to answer, staff reads.
             self._receipts.show(tenant, claim.wamid)
         self._count(tenant, ordered=result.order is not None)

@@ -246,7 +246,13 @@ def webhook_path(app: str) -> str:
 def _handler_settings(handler: Handler) -> HandlerSettings:
     if handler.type != "python":
         return HandlerSettings()
-    return HandlerSettings(type="python", entry_point=handler.entry_point or "")
+    return HandlerSettings(
+        type="python",
+        entry_point=handler.entry_point or "",
+        timeout_seconds=handler.timeout_seconds,
+        memory_mib=handler.memory_mib,
+        env=tuple(handler.env),
+    )
 
 
 def _app_secret_problem(app: WhatsAppApp, observed: Observed) -> Condition | None:

@@ -143,6 +143,11 @@ class Claim:
         """Whose message it is."""
         return TenantScope(self.tenant, self.phone_number_id)
 
+    @property
+    def wrote_at(self) -> int:
+        """When the customer wrote it, which opens Meta's 24 h window; 0 for a timer, which no customer wrote."""
+        return 0 if self.type == "timer" else self.sent_at
+
 
 @dataclass(frozen=True, slots=True)
 class Busy:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -50,6 +52,13 @@ def doing(deed: Any) -> HandlerFunction:
 
 async def reply_to(deed: Any, **changes: Any) -> Reply:
     return await chat_with(doing(deed), **changes).say("hola")
+
+
+def test_a_handlers_process_loads_nothing_of_the_pod() -> None:
+    code = "import sys, comanda_botpod.handlers.worker, comanda_botpod.handlers.testing; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "comanda_botpod.handlers.sdk.context" in loaded
+    assert not {"comanda_store", "sqlalchemy", "fastapi", "comanda_botpod.tenants", "comanda_botpod.pod"} & set(loaded)
 
 
 class TestSend:

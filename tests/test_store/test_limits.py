@@ -196,6 +196,14 @@ class TestTimers:
         assert await db.sql("select payload from timers") == [('{"step":2}',)]
 
 
+    async def test_a_timer_does_not_open_the_window(self, store: Store) -> None:
+        old = replace(MESSAGE, sent_at=NOW - WINDOW_MS - 1000)
+        await one_turn(store, old, TurnResult(b"{}", "f", 0, (), timers=(NewTimer(0, "{}"),)))
+        (waiting,) = await store.fire_timers()
+        finished = await store.finish(await claimed(store, waiting.customer_id), result("{}"), PACE)
+        assert finished.first == Refused("closed")
+
+
 class TestParked:
     async def test_a_parked_message_is_listed_with_its_problem_and_tried_again_on_demand(self, store: Store) -> None:
         (ingested,) = await store.ingest([MESSAGE])

@@ -27,17 +27,16 @@ AT_ONCE = 16
 
 
 async def run(
-    folder: Path, server: PostgresServer | None, seed: int, faults: Sequence[str], *, calm: bool = False
+    folder: Path, server: PostgresServer | None, seed: int, faults: Sequence[str], *, freeze_seconds: float = 4.0
 ) -> tuple[History, int]:
     """Let customers order while the faults happen one after the other; returns the history and how many were killed.
 
-    With `calm`, Meta's side loses no answers by itself.
+    `freeze_seconds` is how long a frozen database stays so.
     """
     database = await server.new_database() if server is not None else None
     async with World(folder, database, seed) as world:
-        if not calm:
-            world.graph.lose_answer, world.graph.status_first, world.graph.refuse = 0.01, 0.2, 0.01
-        nemesis = Nemesis(world, server)
+        world.graph.lose_answer, world.graph.status_first, world.graph.refuse = 0.01, 0.2, 0.01
+        nemesis = Nemesis(world, server, freeze_database_seconds=freeze_seconds)
         over = asyncio.Event()
         ordering = [asyncio.create_task(_customers(world, lane, over)) for lane in range(AT_ONCE)]
         try:
@@ -92,7 +91,7 @@ async def torture(arguments: argparse.Namespace) -> int:
                     await server.accepts()
                     await server.prepare()
                 faults = draw_faults(seed, arguments.faults, database=server is not None)
-                history, kills = await run(folder, server, seed, faults)
+                history, kills = await run(folder, server, seed, faults, freeze_seconds=arguments.freeze)
             found = problems(history)
             print(
                 f"{name:10} seed {seed:<5} {len(history.webhooks)} messages, {len(history.orders)} orders,"
@@ -115,6 +114,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10, help="how many runs, each from its own seed")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--faults", type=int, default=25, help="faults in one run")
+    parser.add_argument("--freeze", type=float, default=20.0, help="seconds that a frozen database stays so")
     parser.add_argument("--database", choices=("sqlite", "postgresql", "both"), default="both")
     return 1 if asyncio.run(torture(parser.parse_args())) else 0
 

@@ -15,7 +15,7 @@ SQLITE = (
 )  # fmt: skip
 POSTGRESQL = (
     "kill_pod", "kill_database", "freeze_pod", "kill_both_pods", "freeze_database", "kill_database", "graph_down",
-    "kill_pod", "kill_both_pods", "graph_refuses", "kill_database", "stop_pod", "kill_both_pods",
+    "kill_pod", "kill_both_pods", "graph_refuses", "kill_database", "kill_pod", "stop_pod", "kill_both_pods",
 )  # fmt: skip
 
 

@@ -123,6 +123,8 @@ _SAME_CODE = {
 _ENTRY = re.compile(r"(\d+) ([A-Z]{2}) (.+)")
 _USER_ID = re.compile(r"([A-Z]{2})\.[A-Za-z0-9.]+")
 _LONGEST_PREFIX = 4
+_LONGEST_NUMBER = 15
+"""Digits of a phone number at the most (E.164); a group's id, which stands in the same place of a status, has more."""
 
 
 def _entries(table: str, market: str) -> list[Country]:
@@ -155,7 +157,7 @@ MARKETS = frozenset(name for country in _COUNTRIES.values() for name in (country
 
 def country_of_phone(digits: str) -> Country | None:
     """Return the country of a phone number (digits with calling code, no plus); None when the digits name none."""
-    if not (digits.isascii() and digits.isdigit()):
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > _LONGEST_NUMBER:
         return None
     for length in range(_LONGEST_PREFIX, 0, -1):
         country = _PREFIXES.get(digits[:length])

@@ -69,6 +69,14 @@ class _Body(msgspec.Struct, frozen=True):
     error: GraphError = GraphError()
 
 
+class _Coded(msgspec.Struct, frozen=True):
+    code: int
+
+
+class _Head(msgspec.Struct, frozen=True):
+    error: _Coded
+
+
 DROP = Rule("drop_message", 0.0, 0)
 TRANSIENT = Rule("retry")
 STOP = Rule("stop_tenant", 0.0, 0)
@@ -121,15 +129,24 @@ TABLE: dict[int, Rule] = {
 
 _PERMISSION_CODES = range(200, 300)
 
-_decoder = msgspec.json.Decoder(_Body, strict=False)
+_body = msgspec.json.Decoder(_Body, strict=False)
+_head = msgspec.json.Decoder(_Head, strict=False)
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def parse_error(body: bytes) -> GraphError | None:
-    """Read the error out of a Graph API answer; None when the body holds none (a proxy's page, an empty answer)."""
+    """Read the error out of a Graph API answer; None when the body holds none (a proxy's page, an empty answer).
+
+    When a detail has an unexpected shape the code alone is kept: without it a refused send would count as one of
+    unknown outcome, and go out twice. Never raises.
+    """
     try:
-        error = _decoder.decode(body).error
-    except msgspec.MsgspecError:
-        return None
+        error = _body.decode(body).error
+    except _UNREADABLE:
+        try:
+            return GraphError(code=_head.decode(body).error.code)
+        except _UNREADABLE:
+            return None
     return error if error.code or error.message or error.type else None
 
 

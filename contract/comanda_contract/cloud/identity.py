@@ -14,8 +14,9 @@ or beyond what anybody reads (a number of thousands of digits, brackets in brack
 | `standby` | `change` | the whole value | another app has the thread, and what it wrote | `echoes`, `controls` |
 | `messaging_handovers` | `change` | the whole value | who got the thread | `controls` |
 
-Source: Meta's webhook reference of 2026 for `system`, `user_id_update`, `smb_message_echoes` and `standby`. For
-`messaging_handovers` Meta's page was not at hand: its shape is that of deliveries seen in the field.
+Source: Meta's webhook reference of 2026 for `system`, `smb_message_echoes` and `standby`. Since August 2026 Meta says
+that `user_id_update` is no field of its own and that every new user id comes as a `system` message; the field is read
+all the same. For `messaging_handovers` Meta's page was not at hand: its shape is that of deliveries seen in the field.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ _HANDOVERS = ("control_passed", "control_taken", "pass_thread_control", "take_th
 _LARGE = 10**20
 _AGENT_ROLES = frozenset({"ai_agent", "meta_business_agent"})
 
-_PHONE = re.compile(r"\d{5,20}", re.ASCII)
+# No phone number has more than fifteen digits (E.164); the id of a group has.
+_PHONE = re.compile(r"\d{5,15}", re.ASCII)
 _USER_ID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}", re.ASCII)
 # The customer's own name stands before it and may say anything, so only the end of the sentence counts.
 _CHANGED = re.compile(r"changed from (\S+) to (\S+)\Z")
@@ -160,15 +162,15 @@ def _of_system(message: Any) -> tuple[tuple[Alias, ...], tuple[Alias, ...]]:
         phone=_text(system, "wa_id") or _text(system, "new_wa_id"),
         user_id=_text(system, "user_id"),
     )
-    previous = _aliases(
-        phone=_text(message, "from") or _text(system, "customer"),
-        user_id=_text(message, "from_user_id") or _text(system, "previous_user_id"),
-    )
+    # The sender may be named by the old address or by the new one already; only the `system` part says which it is.
+    sender = _aliases(phone=_text(message, "from"), user_id=_text(message, "from_user_id"))
+    stated = _aliases(phone=_text(system, "customer"), user_id=_text(system, "previous_user_id"))
+    previous = tuple(dict.fromkeys((*sender, *stated)))
     return previous + _told(_text(system, "body"), previous, current), current
 
 
 def _told(body: str, previous: tuple[Alias, ...], current: tuple[Alias, ...]) -> tuple[Alias, ...]:
-    """Return the previous address that a system message names in its sentence alone: Meta puts the old user id there.
+    """Return the previous address that a system message names in its sentence alone, as older ones do the user id.
 
     It counts only when the sentence ends in an address that the message itself gives as the new one.
     """
@@ -176,7 +178,7 @@ def _told(body: str, previous: tuple[Alias, ...], current: tuple[Alias, ...]) ->
     if match is None:
         return ()
     old, new = (_aliases(phone=word, user_id=word) for word in match.groups())
-    known = {alias.kind for alias in previous}
+    known = {alias.kind for alias in previous if alias not in current}
     return tuple(alias for alias in old if alias.kind not in known and set(new) & set(current))
 
 

@@ -196,14 +196,13 @@ def parse_rates(text: str) -> RateTable:
 
 def _unpriced(status: str, pricing_model: str, at: date) -> Price | None:
     """Return the price of a message that was not delivered, or that no rate by message applies to."""
-    model = pricing_model or ("PMP" if at >= PER_MESSAGE_SINCE else "CBP")
     if status == "failed":
         return Price(0, "", "failed")
     if status not in _DELIVERED:
         return Price(None, "", "not_delivered")
-    if model == "CBP":
+    if pricing_model == "CBP" or at < PER_MESSAGE_SINCE:
         return Price(None, "", "priced_by_conversation")
-    return None if model == "PMP" else Price(None, "", "unknown_model")
+    return None if pricing_model in {"", "PMP"} else Price(None, "", "unknown_model")
 
 
 def _billed(rates: RateTable, category: str, market: str, at: date, currency: str) -> Price:

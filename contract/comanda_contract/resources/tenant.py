@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from comanda_contract.resources.meta import (
     CelRule,
@@ -80,6 +80,9 @@ class Limits(Part):
     )
 
 
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=64)]
+
+
 class Handler(Part):
     """Which bot answers."""
 
@@ -96,9 +99,25 @@ class Handler(Part):
     entry_point: str | None = Field(
         default=None,
         max_length=200,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$",
-        description="module:object of a Python handler in the image.",
-        examples=["napoli_bot:handler"],
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*(:[A-Za-z_][A-Za-z0-9_]*)?$",
+        description="Name, or module:object, of a Python handler in the image: an entry point of comanda.handlers.",
+        examples=["napoli"],
+    )
+    timeout_seconds: int = Field(
+        default=10, ge=1, le=60, description="How long one turn of a Python handler may take.", examples=[10]
+    )
+    memory_mib: int = Field(
+        default=512,
+        ge=64,
+        le=65_536,
+        description="How much memory the process of a Python handler may hold, in MiB.",
+        examples=[512],
+    )
+    env: list[EnvName] = Field(
+        default=[],
+        max_length=32,
+        description="Names of the pod's environment variables that a Python handler may see.",
+        examples=[["KITCHEN_URL"]],
     )
     bridge: Bridge | None = Field(
         default=None,

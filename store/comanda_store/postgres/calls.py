@@ -270,7 +270,7 @@ async def _finish_turns(database: Database, call: Call, requests: list[FinishTur
         [result.state for result in results],
         [result.flow_version for result in results],
         [result.handover_until for result in results],
-        [claim.sent_at for claim in claims],
+        [claim.wrote_at for claim in claims],
         [_jsonb(result.messages) for result in results],
         [_order(result) for result in results],
         [_jsonb([asdict(timer) for timer in result.timers]) if result.timers else None for result in results],

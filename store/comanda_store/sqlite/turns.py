@@ -92,7 +92,7 @@ def finish(database: Connection, worker: Worker, request: FinishTurn, now: int) 
     done = database.execute(_done, (now, claimed.inbox_id, owner, tenant, customer, claimed.version)).rowcount
     if done != 1:
         return FencedError("Another pod has this conversation; the turn was dropped.")
-    state = (result.state, result.flow_version, result.handover_until, claimed.sent_at)
+    state = (result.state, result.flow_version, result.handover_until, claimed.wrote_at)
     database.execute(_advance, (*state, customer, claimed.version, tenant))
     if result.order is not None:
         _write_order(database, claimed, result.order, now)
