@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import structlog
@@ -20,6 +21,8 @@ _log = structlog.get_logger()
 STOPPED_SECONDS = 1.0
 """How often a tenant whose sends are stopped is looked at for a new token."""
 LONGEST_WAIT_SECONDS = 300.0
+ASKING = 128
+"""Sends of one number that ask for their place at a time: more than it may send in a second by Meta's usual limit."""
 Start = Begun | Held | Refused
 
 
@@ -41,12 +44,13 @@ class Outbox:
         self._lanes: dict[int, deque[_Waiting]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped_tokens: dict[str, str] = {}
-        self._stopping = False
+        self._asking: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(ASKING))
+        self._stop = asyncio.Event()
 
     def pace(self, tenant: Tenant, customer: int) -> Pace | None:
         """Return the pace with which this customer's next message may begin with its turn; None: it queues."""
         stopped = tenant.access_token is None or self._stopped_tokens.get(tenant.number) == tenant.access_token
-        if stopped or self._stopping or customer in self._lanes or not self._sender.is_free:
+        if stopped or self._stop.is_set() or customer in self._lanes or not self._sender.is_free:
             return None
         return Pace(tenant.settings.outbound_per_second)
 
@@ -67,7 +71,7 @@ class Outbox:
 
     async def drain(self) -> None:
         """Let sends under way end; what is queued stays in the database for the next process."""
-        self._stopping = True
+        self._stop.set()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -75,12 +79,12 @@ class Outbox:
         lane = self._lanes[customer]
         try:
             # What has begun is ended, also by a pod that is stopping.
-            while lane and (not self._stopping or isinstance(lane[0].start, Begun)):
+            while lane and (not self._stop.is_set() or isinstance(lane[0].start, Begun)):
                 wait = await self._attempt(lane[0])
                 if wait is None:
                     lane.popleft()
-                elif not self._stopping:
-                    await asyncio.sleep(min(wait, LONGEST_WAIT_SECONDS))
+                else:
+                    await self._pause(wait)
         finally:
             del self._lanes[customer]
 
@@ -92,7 +96,7 @@ class Outbox:
         if tenant is None or token is None or self._stopped_tokens.get(send.phone_number_id) == token:
             return STOPPED_SECONDS
         try:
-            start = waiting.start or await self._store.begin_send(send, Pace(tenant.settings.outbound_per_second))
+            start = waiting.start if waiting.start is not None else await self._begin(tenant, send)
             waiting.start = None
             if isinstance(start, Refused):
                 return self._refused(send, start)
@@ -106,6 +110,27 @@ class Outbox:
             _log.warning("send_not_recorded", code=error.code, error=error.message)
             return STOPPED_SECONDS
         return self._ended(tenant, token, attempt)
+
+    async def _begin(self, tenant: Tenant, send: PendingSend) -> Start:
+        """Ask until the send may begin, or must not, or its customer's pace holds it.
+
+        Of a number beyond its pace only so many ask at a time; the others wait behind them and cost nothing.
+        """
+        pace = Pace(tenant.settings.outbound_per_second)
+        async with self._asking[tenant.number]:
+            while not self._stop.is_set():
+                start = await self._store.begin_send(send, pace)
+                if not isinstance(start, Held) or not start.by_number:
+                    return start
+                metrics.SENDS_HELD.inc()
+                await self._pause(start.wait_ms / 1000)
+        return Held(0)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not for longer than the pod lives."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(seconds, LONGEST_WAIT_SECONDS)):
+                await self._stop.wait()
 
     def _ended(self, tenant: Tenant, token: str, attempt: Attempt) -> float | None:
         if attempt.outcome == "sent":

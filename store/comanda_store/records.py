@@ -254,9 +254,10 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The send may not leave yet: ask again after `wait_ms`."""
+    """The send may not leave yet: ask again after `wait_ms`. By the number's pace, or else by the customer's."""
 
     wait_ms: int
+    by_number: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ class TestRefusals:
         await until(lambda: pod.pod._outbox._sender._breaker.state == "open", what="the breaker is open")
         pod.cloud.chance.set(Faults())
         await pod.count_replies(len(phones))
-        assert set(pod.pod._outbox._lanes) == set()
+        await until(lambda: not pod.pod._outbox._lanes, what="nothing is left to send")
 
     async def test_a_customer_without_a_number_is_answered_by_their_id(self, pod: PodUnderTest) -> None:
         item = {key: value for key, value in text_message("w1").items() if key != "from"}
@@ -244,3 +244,16 @@ class TestCosts:
         status = {"id": "wamid.S1", "status": "sent", "timestamp": "1795000000", "recipient_id": PHONE}
         await deliver(pod, "messages", statuses=[status | {"pricing": pricing}])
         assert await pod.sql("select price_micros, reason from costs") == [(0, "free_customer_service")]
+
+
+class TestStopping:
+    async def test_a_pod_with_messages_that_wait_for_hours_stops_at_once(self, pod: PodUnderTest) -> None:
+        refuse(pod, 131048)
+        await pod.write_items(*(text_message(f"w{index}", sender=f"5690000{index:04}") for index in range(20)))
+        await pod.sql_gives("select count(*) from inbox where state = 'done'", [(20,)])
+        await until(lambda: pod.cloud.refused[131048] > 0)
+        async with asyncio.timeout(10):
+            await pod.pod.drain()
+        assert pod.pod._outbox._tasks == set()
+        ((state, count),) = await pod.sql("select state, count(*) from outbox group by 1")
+        assert (state, count) == ("queued", 20)

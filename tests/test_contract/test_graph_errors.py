@@ -110,6 +110,33 @@ def test_an_answer_without_an_error_is_none(body: bytes) -> None:
     assert parse_error(body) is None
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error":{"code":190,"message":null}}',
+        b'{"error":{"code":190,"message":{"text":"m"}}}',
+        b'{"error":{"code":"190","fbtrace_id":12}}',
+        b'{"error":{"code":190,"is_transient":null}}',
+        b'{"error":{"code":190,"message":"\xff"}}',
+    ],
+)
+def test_a_code_is_read_beside_a_detail_of_another_shape(body: bytes) -> None:
+    assert parse_error(body) == GraphError(code=190)
+
+
+@given(st.binary(max_size=80) | st.binary(max_size=40).map(lambda inner: b'{"error":{"code":' + inner + b"}}"))
+def test_any_answer_is_read_or_none(body: bytes) -> None:
+    error = parse_error(body)
+    assert error is None or error.code or error.message or error.type
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b'{"error":' * 100_000, b'{"error":{"code":[]}}', b'{"error":{"code":']
+)
+def test_an_answer_beyond_reading_is_none(body: bytes) -> None:
+    assert parse_error(body) is None
+
+
 def test_metas_error_shape_is_read() -> None:
     error = parse_error(b'{"error":{"message":"m","type":"OAuthException","code":190,"fbtrace_id":"T","new":[1]}}')
     assert error == GraphError(message="m", type="OAuthException", code=190, fbtrace_id="T")

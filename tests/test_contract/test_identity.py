@@ -71,6 +71,22 @@ class TestSystemMessages:
         found = links_of(system("user_changed_user_id", {}, body=body, user_id=NEW_ID.value))
         assert found == {IdentityLink(OLD_ID, NEW_ID)}
 
+    @pytest.mark.parametrize("sender", [{}, {"from_user_id": OLD_ID.value}, {"from_user_id": NEW_ID.value}])
+    @pytest.mark.parametrize(
+        "told", [{"previous_user_id": OLD_ID.value}, {"body": f"User A changed from {OLD_ID.value} to {NEW_ID.value}"}]
+    )
+    def test_the_old_user_id_is_known_whoever_the_sender_is_said_to_be(
+        self, sender: dict[str, Any], told: dict[str, Any]
+    ) -> None:
+        after = told | {"user_id": NEW_ID.value}
+        found = links_of(system("user_changed_user_id", sender, **after))
+        assert found == {IdentityLink(OLD_ID, NEW_ID)}
+
+    def test_a_new_number_brings_a_new_user_id(self) -> None:
+        after: dict[str, Any] = {"wa_id": NEW_PHONE.value, "user_id": NEW_ID.value, "previous_user_id": OLD_ID.value}
+        found = links_of(system("user_changed_number", **after))
+        assert found == {IdentityLink(old, new) for old in (OLD_PHONE, OLD_ID) for new in (NEW_PHONE, NEW_ID)}
+
     def test_all_addresses_before_are_linked_to_all_after(self) -> None:
         before = {"from": OLD_PHONE.value, "from_user_id": OLD_ID.value}
         found = links_of(system("user_changed_number", before, wa_id=NEW_PHONE.value, user_id=NEW_ID.value))
@@ -200,6 +216,7 @@ class TestEchoes:
             {"id": "wamid.E1", "to": "group-id"},
             {"id": "wamid.E1", "message": {"to": "120363012345678901", "recipient_type": "group"}},
             FLAT | {"group_id": "G1"},
+            FLAT | {"to": "120363012345678901"},
         ],
     )
     def test_groups_and_what_is_missing_are_left_out(self, entry: Any) -> None:
@@ -297,7 +314,19 @@ def test_what_is_no_json_raises_the_one_documented_error(item: bytes) -> None:
 
 
 NAMES = (
-    *("system", "type", "wa_id", "new_wa_id", "user_id", "customer", "from", "from_user_id", "body", "previous"),
+    *(
+        "previous_user_id",
+        "system",
+        "type",
+        "wa_id",
+        "new_wa_id",
+        "user_id",
+        "customer",
+        "from",
+        "from_user_id",
+        "body",
+        "previous",
+    ),
     *("current", "user_id_update", "standby", "message_echoes", "messages", "message", "to", "to_user_id"),
     *("recipient", "recipient_type", "sender", "phone_number", "control_passed", "previous_owner_role"),
     *("new_owner_role", "metadata", "phone_number_id", "timestamp", "id", "group_id"),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from importlib import resources
-from typing import Any
+from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,6 +17,7 @@ from comanda_contract.cloud.pricing import (
     Price,
     RateTable,
     RateTableError,
+    Reason,
     billing_day,
     parse_rates,
     price,
@@ -75,7 +76,10 @@ def standard_rates() -> RateTable:
         ("service", "regular", "PMP", "Peru", SINCE, None, "", "no_rate"),
         ("group_service", "regular", "PMP", "Chile", SINCE, None, "", "no_rate"),
         ("authentication", "regular", "PMP", "Chile", SINCE, None, "", "no_rate"),
-        ("utility", "regular", "PMP", "Chile", date(2025, 6, 30), None, "", "no_rate"),
+        ("utility", "regular", "PMP", "Chile", date(2025, 6, 30), None, "", "priced_by_conversation"),
+        # What a status without a timestamp comes to: not free, not known.
+        ("service", "regular", "PMP", "Chile", date(1970, 1, 1), None, "", "priced_by_conversation"),
+        ("authentication", "regular", "PMP", "Germany", date(2026, 9, 30), None, "", "no_rate"),
         ("utility", "regular", "PMP", "India", SINCE, None, "", "several_currencies"),
     ],
 )
@@ -130,6 +134,8 @@ class TestMarkets:
             ("77011234567", ""),
             ("821012345678", "Other"),
             ("99912345678", ""),
+            ("120363012345678901", ""),  # a group
+            ("5691111222233333", ""),
             ("", ""),
             ("+56911112222", ""),
             ("٥٦911112222", ""),
@@ -161,6 +167,11 @@ class TestMarkets:
         assert RATES.market_of(bangladesh, BEFORE) == "Rest of Asia Pacific"
         assert RATES.market_of(bangladesh, SINCE) == "Bangladesh"
         assert RATES.market_of(country_of_phone("819012345678"), SINCE) == "Rest of Asia Pacific"
+
+    def test_markets_reasons_and_currencies_fit_their_columns(self) -> None:
+        assert max(map(len, MARKETS)) <= 40
+        assert max(map(len, get_args(Reason))) <= 40
+        assert {len(rate.currency) for rates in standard_rates().rates.values() for rate in rates} == {3}
 
     @given(st.text("0123456789", max_size=18))
     def test_a_country_is_that_of_the_digits_it_begins_with(self, digits: str) -> None:

@@ -70,11 +70,11 @@ class _Body(msgspec.Struct, frozen=True):
 
 
 class _Coded(msgspec.Struct, frozen=True):
-    code: int
+    code: int = 0
 
 
 class _Head(msgspec.Struct, frozen=True):
-    error: _Coded
+    error: _Coded = _Coded()
 
 
 DROP = Rule("drop_message", 0.0, 0)
@@ -143,11 +143,15 @@ def parse_error(body: bytes) -> GraphError | None:
     try:
         error = _body.decode(body).error
     except _UNREADABLE:
-        try:
-            return GraphError(code=_head.decode(body).error.code)
-        except _UNREADABLE:
-            return None
+        error = GraphError(code=_code(body))
     return error if error.code or error.message or error.type else None
+
+
+def _code(body: bytes) -> int:
+    try:
+        return _head.decode(body).error.code
+    except _UNREADABLE:
+        return 0
 
 
 def rule_for(error: GraphError) -> Rule:

@@ -247,8 +247,8 @@ def _begun(row: asyncpg.Record) -> Begun | Held | Refused:
     match row["outcome"]:
         case "begun":
             return Begun(row["wait_ms"], row["sends_to"], row["unreachable"])
-        case "wait":
-            return Held(row["wait_ms"])
+        case "wait" | "pair":
+            return Held(row["wait_ms"], by_number=row["outcome"] == "wait")
         case "closed":
             return Refused("closed")
         case _:

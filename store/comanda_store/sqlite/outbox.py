@@ -34,7 +34,7 @@ def begin_send(database: Connection, owner: str, send: PendingSend, pace: Pace, 
         return Refused("closed")
     owed = max(pair_free_at, now) - now - (PAIR_BURST - 1) * PAIR_MS
     if owed > 0:
-        return Held(owed)
+        return Held(owed, by_number=False)
     if not due_at:
         free_at_us = max(free_at_us, now * 1000)
         due_at = free_at_us // 1000

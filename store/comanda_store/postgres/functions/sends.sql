@@ -1,7 +1,7 @@
 -- Sends, under row-level security like turns.
 
 -- Whether a message may leave now, and if so, that it does. `outcome`: begun (after `wait_ms`), wait (ask again after
--- `wait_ms`; its place in the number's pace is kept), closed (Meta's 24 h window), lost (not ours).
+-- `wait_ms`; its place in the number's pace is kept), pair (the same, by the customer's pace), closed (Meta's 24 h window), lost (not ours).
 create or replace function comanda_begin_sends(
   p_owner text, p_tenant text[], p_number text[], p_outbox bigint[], p_customer bigint[], p_per_second int[],
   p_template boolean[], p_window bigint, p_pair_ms bigint, p_pair_burst bigint, p_ahead_ms bigint,
@@ -31,11 +31,12 @@ begin
       update outbox set state = 'failed', error_code = 131047, updated_at = v_now where id = p_outbox[i];
       return next; continue;
     end if;
-    outcome := 'wait';
+    outcome := 'pair';
     wait_ms := greatest(c.pair_free_at, v_now) - v_now - (p_pair_burst - 1) * p_pair_ms;
     if wait_ms > 0 then
       return next; continue;
     end if;
+    outcome := 'wait';
     if v_due = 0 then
       insert into numbers (phone_number_id, tenant, free_at_us) values (p_number[i], p_tenant[i], 0)
         on conflict do nothing;
