@@ -61,6 +61,11 @@ TRICKS = [
     "https://lookaside.fbsbx.com.127.0.0.1.nip.io/x",
     "https://fbsbx.com.localhost:{port}/x",
     "https://evilfbsbx.com/x",
+    "https://lookaside.fbsbxxcom/x",
+    "https://mmg.whatsappxnet/x",
+    "https://mmg.whatsapp.net.evil.test/x",
+    "https://evil.test/x?lookaside.fbsbx.com",
+    "https://evil.test/x",
     "https://fbsbx.com/x",
     "https://lookaside.fbsbx.com.evil.test/x",
     "https://lookaside.fbsbx.com./x",
@@ -68,7 +73,6 @@ TRICKS = [
     "https://lookaside.fbsbx.com:{port}/x",
     "https://lookaside.fbsbx.com:0/x",
     "https://lookaside.fbsbx.com:65536/x",
-    "https://lookaside.fbsbx.com:/x:{port}",
     "http://lookaside.fbsbx.com/x",
     "https://lookaside。fbsbx。com/x",
     "https://lookaside.fbsbx.cοm/x",
@@ -206,6 +210,16 @@ class TestWhereFilesAreFetchedFrom:
             assert await refused(client) in {"url", "address"}
         assert (watch.visits, watch.dialled, meta.fetched) == (0, [], [])
 
+    @pytest.mark.parametrize("form", TRICKS)
+    async def test_a_public_host_that_is_not_metas_never_sees_the_token(
+        self, session: aiohttp.ClientSession, meta: Meta, watch: Watch, form: str
+    ) -> None:
+        meta.node = {"url": form.replace("{port}", str(watch.port))}
+        names = Names([PUBLIC[0]])
+        async with client_of(session, meta.url, resolver=names) as client:
+            assert await refused(client) == "url"
+        assert (watch.visits, watch.dialled, names.asked, meta.fetched) == (0, [], [], [])
+
     @pytest.mark.parametrize("address", FORBIDDEN)
     @pytest.mark.parametrize("host", ["lookaside.fbsbx.com", "mmg.whatsapp.net"])
     async def test_metas_host_at_a_forbidden_address_is_not_connected_to(
@@ -246,6 +260,7 @@ class TestWhereFilesAreFetchedFrom:
             "https://scontent.xx.fbsbx.com/v/t1.png",
             "https://mmg.whatsapp.net/d/f/A.enc",
             "https://lookaside.fbsbx.com:443/x",
+            "https://lookaside.fbsbx.com:/x:8443",
             "http://simulator:8090/media/1?expires=2&ticket=a",
         ],
     )

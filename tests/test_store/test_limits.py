@@ -195,7 +195,6 @@ class TestTimers:
         assert (claim.type, claim.payload) == ("timer", '{"step":1}')
         assert await db.sql("select payload from timers") == [('{"step":2}',)]
 
-
     async def test_a_timer_does_not_open_the_window(self, store: Store) -> None:
         old = replace(MESSAGE, sent_at=NOW - WINDOW_MS - 1000)
         await one_turn(store, old, TurnResult(b"{}", "f", 0, (), timers=(NewTimer(0, "{}"),)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from tests.harness import until
 from tests.postgres import DatabaseUrls
 from tests.torture.world import GROUP_KEY, NUMBERS, World
 
@@ -19,11 +21,13 @@ async def test_logs_and_metrics_hold_no_phone_text_token_or_key(
 ) -> None:
     async with World(tmp_path, database if kind == "postgresql" else None, seed=5) as world:
         # Sends are refused, lost and cut short, so that whatever may be logged is.
-        world.graph.refuse, world.graph.lose_answer = 0.4, 0.3
-        await world.order(NUMBERS[0], PHONE)
-        world.graph.down = True
-        await world.order(NUMBERS[1], PHONE + "1")
-        world.graph.down, world.graph.refuse, world.graph.lose_answer = False, 0.0, 0.0
+        world.graph.refuse = 1.0
+        ordering = asyncio.gather(world.order(NUMBERS[0], PHONE), world.order(NUMBERS[1], PHONE + "1"))
+        await until(lambda: world.graph.refusals > 0, 30, "a send was refused")
+        world.graph.refuse, world.graph.lose_answer = 0.0, 1.0
+        await until(lambda: any(send.lost for send in world.history.sends), 30, "an answer was lost")
+        world.graph.lose_answer = 0.0
+        await ordering
         await world.settle()
         metrics = []
         for pod in world.pods:

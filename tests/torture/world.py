@@ -53,6 +53,7 @@ class Graph:
     lose_answer: float = 0.0
     refuse: float = 0.0
     status_first: float = 0.0
+    refusals: int = 0
     port: int = 0
     replied: dict[tuple[str, str], asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     statuses: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -71,6 +72,7 @@ class Graph:
         if self.slow_seconds:
             await asyncio.sleep(self.slow_seconds * self.draw.random())
         if self.draw.random() < self.refuse:
+            self.refusals += 1
             code = self.draw.choice((130429, 131056, 131000))
             return web.json_response({"error": {"code": code, "message": "later"}}, status=400)
         return await self._take(request, number, body)
