@@ -107,7 +107,7 @@ class Inbox:
             return deliveries.OVERLOADED
         try:
             item = self._reader.read(tenant, delivery, _now())
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             return deliveries.MALFORMED
         if isinstance(item, InboundItem) and item.state == "stale":
             metrics.STALE.inc()

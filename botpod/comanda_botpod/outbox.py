@@ -104,7 +104,7 @@ class Outbox:
                 metrics.SENDS_HELD.inc()
                 return start.wait_ms / 1000
             attempt = await self._sender.send(tenant, token, send, start)
-            waiting.send = replace(send, attempts=send.attempts + 1)
+            waiting.send = replace(send, attempts=send.attempts + attempt.made)
             await self._store.finish_send(send, _result(attempt))
         except ComandaError as error:
             _log.warning("send_not_recorded", code=error.code, error=error.message)
@@ -155,7 +155,7 @@ def _result(attempt: Attempt) -> SendResult:
         case "sent":
             return SendResult("sent", wamid=attempt.wamid, unreachable=attempt.unreachable, sends_to=attempt.sends_to)
         case "retry" | "stop_tenant":
-            return SendResult("queued", error_code=attempt.error_code, pause_ms=attempt.pause_ms)
+            return SendResult("queued", error_code=attempt.error_code, pause_ms=attempt.pause_ms, made=attempt.made)
         case "unknown":
             return SendResult("unknown")
         case "failed":

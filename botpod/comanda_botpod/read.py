@@ -38,7 +38,7 @@ class Reader:
             case "message":
                 return self._message(tenant, delivery, now)
             case "status":
-                return self._status(tenant, delivery)
+                return self._status(tenant, delivery, now)
             case "change":
                 return self._event(tenant, delivery, now)
 
@@ -67,11 +67,11 @@ class Reader:
             links=_links(delivery) if message.type == "system" else (),
         )
 
-    def _status(self, tenant: Tenant, delivery: Delivery) -> StatusItem:
+    def _status(self, tenant: Tenant, delivery: Delivery, now: int) -> StatusItem:
         status = parse_status(delivery.item)
         tag = status.biz_opaque_callback_data.removeprefix(CALLBACK_PREFIX)
         pricing = status.pricing
-        market, cost = self._price(tenant, status)
+        market, cost = self._price(tenant, status, now)
         return StatusItem(
             tenant=tenant.name,
             phone_number_id=tenant.number,
@@ -90,13 +90,13 @@ class Reader:
             price_reason=cost.reason if cost is not None else "",
         )
 
-    def _price(self, tenant: Tenant, status: Status) -> tuple[str, Price | None]:
+    def _price(self, tenant: Tenant, status: Status, now: int) -> tuple[str, Price | None]:
         """Return the market and the price of a status that has one; it is due once the message is delivered."""
         pricing = status.pricing
         if pricing is None:
             return "", None
         country = country_of_phone(status.recipient_id) or country_of_user_id(status.recipient_user_id)
-        day = billing_day(status.sent_at, _zone(tenant.settings.timezone))
+        day = billing_day(status.sent_at or now / 1000, _zone(tenant.settings.timezone))
         market = self.rates.market_of(country, day)
         cost = price(
             self.rates,
@@ -132,10 +132,10 @@ def _pauses(delivery: Delivery, now: int) -> tuple[Pause, ...]:
     """Return with whom somebody else talks now, by an echo of what was written or by a change of control."""
     echoes = [
         # What another app sent may be what this bot sent; what was typed into the phone never is.
-        Pause(
-            alias.kind, alias.value, now + ECHO_PAUSE_MS, "" if delivery.field == "smb_message_echoes" else echo.wamid
-        )
+        Pause(alias.kind, alias.value, until, "" if delivery.field == "smb_message_echoes" else echo.wamid)
         for echo in identity.echoes(delivery.field, delivery.item)
+        # Counted from when it was written: Meta may repeat an echo hours later.
+        if (until := min(echo.sent_at * 1000 or now, now) + ECHO_PAUSE_MS) > now
         for alias in echo.customer
     ]
     controls = [

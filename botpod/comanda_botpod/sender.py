@@ -45,6 +45,8 @@ class Attempt:
     pause_ms: int = 0
     unreachable: int | None = None
     sends_to: str = ""
+    made: bool = True
+    """Whether Meta was called at all; a try that the breaker held back is none."""
 
 
 class _Sent(msgspec.Struct, frozen=True):
@@ -86,7 +88,7 @@ class Sender:
             wait = self._breaker.allow(_clock())
             metrics.BREAKER.set(self._breaker.state != "closed")
             if wait:
-                return Attempt("retry", wait_seconds=wait)
+                return Attempt("retry", wait_seconds=wait, made=False)
             body = tagged(send.payload, send.outbox_id)
             attempt = await self._try(tenant, token, send, addressed(body, begun.sends_to))
             if attempt.outcome == "failed" and not begun.sends_to and _is_about_the_form(attempt.error_code):

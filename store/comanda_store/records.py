@@ -272,7 +272,7 @@ class SendResult:
     """How a send ended: `sent` with its wamid, `queued` to be tried again, `failed` for good, or `unknown`.
 
     `unreachable` marks (a code) or clears (0) that this customer cannot be reached; `sends_to` is a form of the number
-    that worked; for `pause_ms` nothing more leaves from this number.
+    that worked; for `pause_ms` nothing more leaves from this number. One that was never `made` costs no try.
     """
 
     state: SendState
@@ -281,6 +281,7 @@ class SendResult:
     unreachable: int | None = None
     sends_to: str = ""
     pause_ms: int = 0
+    made: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from comanda_botpod.handlers.contained.output import LINES, WINDOW_SECONDS, Output, Redaction
+from comanda_botpod.handlers.contained.output import FLOOD_EVENTS, LINES, WINDOW_SECONDS, Output, Redaction
 from comanda_botpod.handlers.contained.process import environment
 from comanda_botpod.handlers.contained.wire import Said
 
@@ -55,11 +55,19 @@ class TestOutput:
         now = 0.0
         output = Output("default/a", redact, lambda: now)
         with capture_logs() as logs:
-            taken = [output.said(Said(level="info", event=f"e{number}")) for number in range(LINES + 5)]
+            for number in range(LINES + 5):
+                output.said(Said(level="info", event=f"e{number}"))
             now = WINDOW_SECONDS
-            assert output.said(Said(level="info", event="later"))
-        assert (sum(taken), taken[-1]) == (LINES, False)
+            output.said(Said(level="info", event="later"))
+        said = [event["said"] for event in logs if event["event"] == "handler_log"]
+        assert said == [*(f"e{number}" for number in range(LINES)), "later"]
         assert [event["lines"] for event in logs if event["event"] == "handler_output_left_out"] == [5]
+
+    def test_a_flood_of_events_waits_now_and_then_alone(self) -> None:
+        output = Output("default/a", redact, lambda: 0.0)
+        goes_on = [output.said(Said(level="info", event="e")) for _ in range(LINES + 3 * FLOOD_EVENTS)]
+        waits = [number for number, at_once in enumerate(goes_on, 1) if not at_once]
+        assert waits == [LINES + FLOOD_EVENTS * times for times in (1, 2, 3)]
 
     async def test_an_endless_line_is_cut(self) -> None:
         stream = asyncio.StreamReader()

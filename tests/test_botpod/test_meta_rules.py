@@ -224,6 +224,16 @@ class TestBackPressure:
         assert await first == ["stored"]
 
 
+class TestOddDeliveries:
+    async def test_bytes_that_are_no_text_are_refused_alone(self, pod: PodUnderTest) -> None:
+        parts = split(
+            "default", msgspec.json.encode(webhook(change(NUMBER, messages=[text_message("good")])))
+        ).deliveries
+        odd = msgspec.structs.replace(parts[0], key="odd", item=msgspec.Raw(b'{"id":"odd","type":"\xff\xfe"}'))
+        answers = (await pod.deliver(odd, *parts)).answers
+        assert [(answer.outcome, answer.reason) for answer in answers] == [("refused", "malformed"), ("stored", "")]
+
+
 class TestCosts:
     async def test_a_priced_status_becomes_one_row_with_its_price(self, pod: PodUnderTest) -> None:
         pricing = {"billable": True, "pricing_model": "PMP", "type": "regular", "category": "service"}

@@ -134,6 +134,9 @@ class TestMisuse:
         ("deed", "problem"),
         [
             ("say-too-much", "text.body: has 4097 characters, WhatsApp allows 4096"),
+            ("say-too-much-in-all", "send: the turn has 1953 KiB as JSON, 1024 are allowed"),
+            ("say-no-unicode", "send: holds a text that is no Unicode"),
+            ("nest-too-deep", "send: is nested too deep"),
             ("keep-too-much", "state: has 65547 bytes as JSON, 65536 are allowed"),
             ("keep-a-set", "state.cart[0].skus: is a set"),
             ("wrong-type", "Expected `bool`, got `str` - at `$.messages[0].preview_url`"),
@@ -142,9 +145,11 @@ class TestMisuse:
     )
     async def test_the_turn_fails_and_says_what_is_wrong(self, world: World, deed: str, problem: str) -> None:
         ana = world.use(settings_of())
+        pid = pid_of(await world.customer(2).say("hola"))
         with pytest.raises(HandlerFailed, match=re.escape(problem)):
             await ana.say(deed)
-        assert "turn 1" in await ana.say("hola")
+        greeting = await ana.say("hola")
+        assert (greeting.startswith("turn 1"), pid_of(greeting)) == (True, pid)
 
 
 class TestFailures:
@@ -158,6 +163,25 @@ class TestFailures:
         assert not re.search(f"SECRET|{PHONE}", f"{logs}{caught.value}")
         assert pid_of(await ana.say("hola")) == pid
         assert count_of("failed") == failed + 1
+
+    @pytest.mark.parametrize(
+        ("deed", "line"),
+        [
+            ("raise", r"RuntimeError at \S*hostile_bot\.py:\d+ in raises\."),
+            ("call http://127.0.0.1:1/", r"ClientConnectorError at \S*hostile_bot\.py:\d+ in calls\."),
+        ],
+    )
+    async def test_the_failure_names_the_line_of_the_handlers_own_code(
+        self, world: World, deed: str, line: str
+    ) -> None:
+        with pytest.raises(HandlerFailed, match=line):
+            await world.use(settings_of()).say(deed)
+
+    async def test_one_that_logs_without_end_is_not_taken_for_a_blocked_one(self, world: World) -> None:
+        ana = world.use(settings_of())
+        pid = pid_of(await ana.say("hola"))
+        assert await ana.say("log 5000") == "logged"
+        assert pid_of(await ana.say("hola")) == pid
 
     async def test_one_that_exits_by_exception_fails_alone(self, world: World) -> None:
         ana = world.use(settings_of())
@@ -301,6 +325,15 @@ class TestSuspects:
         await world.handler.close()
         with pytest.raises(HandlerInterrupted, match="is being stopped"):
             await turn
+
+    async def test_after_a_stop_nothing_is_started(self, world: World) -> None:
+        ana = world.use(settings_of())
+        await world.handler.close()
+        with capture_logs() as logs:
+            await world.handler.keep(world.tenants)
+            with pytest.raises(HandlerInterrupted, match="is being stopped"):
+                await ana.say("hola")
+        assert logs == []
 
     async def test_a_cancelled_turn_leaves_its_process_to_the_others(self, world: World) -> None:
         ana = world.use(settings_of())

@@ -91,6 +91,13 @@ class TestPaces:
         assert finished.first == Begun(0)
         assert await db.sql("select state, attempts from outbox order by id") == [("sending", 1), ("queued", 0)]
 
+    async def test_a_try_that_was_never_made_is_not_counted(self, store: Store, db: Database) -> None:
+        (send,) = await one_turn(store, MESSAGE, result("{}"))
+        for made in (False, True, False):
+            await store.begin_send(send, FAST)
+            await store.finish_send(send, SendResult("queued", made=made))
+        assert await db.sql("select state, attempts from outbox") == [("queued", 1)]
+
 
 class TestWindow:
     async def test_nothing_but_a_template_leaves_a_day_after_the_last_message(self, store: Store, db: Database) -> None:

@@ -51,6 +51,17 @@ def frames_of(trace: TracebackType | None, *, skip: str = "") -> list[str]:
     return frames[-_FRAMES:]
 
 
+def line_of(trace: TracebackType | None, module: str) -> str:
+    """Return `file:line in function` of the innermost frame in a module's package; "" when none is."""
+    package = module.partition(".")[0]
+    own = [
+        f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
+        for frame, line in traceback.walk_tb(trace)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == package
+    ]
+    return own[-1] if own else ""
+
+
 def _find(reference: str) -> EntryPoint:
     known = entry_points(group=GROUP)
     found = {each.value: each for each in known if reference in {each.name, each.value.replace(" ", "")}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import cast
 
@@ -14,7 +14,7 @@ from comanda_botpod.handlers import metrics
 from comanda_botpod.handlers.contained import wire
 from comanda_botpod.handlers.contained.child import Request, Watch, WorkerPlan
 from comanda_botpod.handlers.contained.crew import Crew
-from comanda_botpod.handlers.errors import HandlerFailed
+from comanda_botpod.handlers.errors import HandlerFailed, HandlerInterrupted
 from comanda_botpod.handlers.records import HANDOVER_MS, new_order, untouched
 from comanda_botpod.handlers.sdk.gathered import Effects
 from comanda_botpod.handlers.sdk.message import TIMER
@@ -47,6 +47,7 @@ class PythonHandler:
         self._watch = watch if watch is not None else Watch()
         self._clock = clock
         self._crews: dict[str, Crew] = {}
+        self._closed = False
 
     @property
     def problems(self) -> dict[str, str]:
@@ -75,17 +76,24 @@ class PythonHandler:
 
     async def keep(self, tenants: Iterable[Tenant]) -> None:
         """Start the handlers of these tenants, and end those of all others."""
-        wanted = {tenant.name: tenant for tenant in tenants if tenant.settings.handler.type == "python"}
+        if self._closed:
+            return
+        await self._keep({tenant.name: tenant for tenant in tenants if tenant.settings.handler.type == "python"})
+
+    async def close(self) -> None:
+        """End every process. Turns under way are interrupted, and so are those that come later."""
+        self._closed = True
+        await self._keep({})
+
+    async def _keep(self, wanted: Mapping[str, Tenant]) -> None:
         for name in set(self._crews) - set(wanted):
             await self._crews.pop(name).close()
         for tenant in wanted.values():
             await self._crew(tenant)
 
-    async def close(self) -> None:
-        """End every process. Turns under way are interrupted."""
-        await self.keep(())
-
     async def _crew(self, tenant: Tenant) -> Crew:
+        if self._closed:
+            raise HandlerInterrupted(f"Tenant {tenant.name} is not answered: the pod is being stopped.")
         plan = _plan(tenant)
         crew = self._crews.get(tenant.name)
         if crew is None or crew.plan != plan:

@@ -24,7 +24,7 @@ import msgspec
 
 from comanda_botpod.handlers.contained import wire
 from comanda_botpod.handlers.contained.channel import BadFrameError, Channel
-from comanda_botpod.handlers.loading import LoadError, frames_of, load_handler
+from comanda_botpod.handlers.loading import LoadError, frames_of, line_of, load_handler
 from comanda_botpod.handlers.sdk.context import Fact, Level
 from comanda_botpod.handlers.sdk.orders import PastOrder
 from comanda_botpod.handlers.sdk.turn import HandlerFunction, Services, http_session, run_turn
@@ -78,7 +78,7 @@ class TurnRunner:
         try:
             answer = await self._answer(turn)
         except BaseException as error:  # noqa: BLE001 - SystemExit, and a cancelled turn, must not end the others
-            answer = wire.encode(_failed(turn.id, error))
+            answer = wire.encode(_failed(turn.id, error, str(getattr(self._handler, "__module__", ""))))
         self._turns.pop(turn.id, None)
         self._past.pop(turn.id, None)
         self._channel.put(answer)
@@ -118,7 +118,7 @@ class TurnRunner:
         self._channel.put(wire.encode(frame))
 
 
-def _failed(number: int, error: BaseException) -> wire.Failed:
+def _failed(number: int, error: BaseException, module: str) -> wire.Failed:
     """Describe an exception by its type and place. Its text may hold what a customer wrote: only ours are shown."""
     kind = type(error)
     problem = ""
@@ -128,7 +128,8 @@ def _failed(number: int, error: BaseException) -> wire.Failed:
         kind.__qualname__ if kind.__module__ in {"builtins", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
     )
     frames = tuple(frame[:1000] for frame in frames_of(error.__traceback__, skip=_OWN_FILES))
-    return wire.Failed(id=number, error=name[:1000], problem=problem[:1000], frames=frames)
+    at = line_of(error.__traceback__, module)[:1000]
+    return wire.Failed(id=number, error=name[:1000], at=at, problem=problem[:1000], frames=frames)
 
 
 def _readable(value: Any) -> Fact:

@@ -208,7 +208,7 @@ async def work_all(database: Database, call: Call, group: Sequence[Request]) -> 
 
 async def _end_sends(database: Database, call: Call, requests: list[EndSend]) -> list[None]:
     await database.execute(
-        "select comanda_end_sends($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "select comanda_end_sends($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         call.worker.incarnation,
         [request.send.tenant for request in requests],
         [request.send.phone_number_id for request in requests],
@@ -220,6 +220,7 @@ async def _end_sends(database: Database, call: Call, requests: list[EndSend]) ->
         [request.result.unreachable for request in requests],
         [request.result.sends_to for request in requests],
         [request.result.pause_ms for request in requests],
+        [request.result.made for request in requests],
     )
     return [None] * len(requests)
 

@@ -57,7 +57,7 @@ _best_status = (
 )
 _end = (
     "UPDATE outbox SET state = ?, wamid = coalesce(nullif(?, ''), wamid), error_code = ?, ambiguous = ambiguous + ?,"
-    " updated_at = ? WHERE id = ? AND tenant = ? AND state = 'sending' AND owner = ?"
+    " attempts = attempts - ?, updated_at = ? WHERE id = ? AND tenant = ? AND state = 'sending' AND owner = ?"
 )
 _mark = "UPDATE customers SET unreachable_code = ? WHERE id = ? AND tenant = ?"
 _works = "UPDATE customers SET sends_to = ? WHERE id = ? AND tenant = ?"
@@ -71,8 +71,8 @@ def end_send(database: Connection, owner: str, send: PendingSend, result: SendRe
     if result.state == "sent":
         found = database.execute(_best_status, (send.phone_number_id, result.wamid, send.tenant)).fetchall()
         state = max(("sent", *(status for (status,) in found)), key=_RANKS.__getitem__)
-    change = (state, result.wamid, result.error_code or None, int(result.state == "unknown"), now)
-    database.execute(_end, (*change, send.outbox_id, send.tenant, owner))
+    change = (state, result.wamid, result.error_code or None, int(result.state == "unknown"))
+    database.execute(_end, (*change, int(not result.made), now, send.outbox_id, send.tenant, owner))
     if result.unreachable is not None:
         database.execute(_mark, (result.unreachable, send.customer_id, send.tenant))
     if result.sends_to:

@@ -112,6 +112,27 @@ async def says_too_much(context: Context, argument: str) -> None:
     context.send.text("x" * 4097)
 
 
+async def says_too_much_in_all(context: Context, argument: str) -> None:
+    context.send.document("https://example.com/a.pdf", filename="x" * 2_000_000)
+
+
+async def says_no_unicode(context: Context, argument: str) -> None:
+    context.send.text("\ud800")
+
+
+async def nests_too_deep(context: Context, argument: str) -> None:
+    component: dict[str, Any] = {}
+    for _ in range(100_000):
+        component = {"type": component}
+    context.send.template("thanks", "es", [component])
+
+
+async def logs(context: Context, argument: str) -> None:
+    for number in range(int(argument)):
+        context.log.info("step", number=number)
+    context.send.text("logged")
+
+
 async def sends_a_wrong_type(context: Context, argument: str) -> None:
     context.send.text("hola", preview_url="yes")  # type: ignore[arg-type]
 
@@ -197,6 +218,10 @@ DEEDS: dict[str, Callable[[Context, str], Awaitable[None]]] = {
     "keep-too-much": keeps_too_much,
     "keep-a-set": keeps_a_set,
     "say-too-much": says_too_much,
+    "say-too-much-in-all": says_too_much_in_all,
+    "say-no-unicode": says_no_unicode,
+    "nest-too-deep": nests_too_deep,
+    "log": logs,
     "wrong-type": sends_a_wrong_type,
     "order": orders,
     "recall": recalls,

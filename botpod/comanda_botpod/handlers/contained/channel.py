@@ -27,8 +27,9 @@ class Channel:
         return cls(reader, writer, largest=largest)
 
     def put(self, frame: bytes) -> None:
-        """Queue a frame; what the other side never reads is dropped with the channel."""
-        self._writer.write(len(frame).to_bytes(_PREFIX, "big") + frame)
+        """Queue a frame; what the other side never reads is dropped with the channel, and so is one that comes late."""
+        if not self._writer.is_closing():
+            self._writer.write(len(frame).to_bytes(_PREFIX, "big") + frame)
 
     async def flush(self) -> None:
         """Wait until most of what was queued is written. Raises `ConnectionError`."""

@@ -319,6 +319,7 @@ class Worker:
         return msgspec.structs.replace(
             failed,
             error=self._redact(failed.error, 200),
+            at=self._redact(failed.at, 300),
             problem=self._redact(failed.problem, 300),
             frames=tuple(self._redact(frame, 300) for frame in failed.frames),
         )

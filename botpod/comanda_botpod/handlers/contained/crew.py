@@ -163,7 +163,8 @@ class Crew:
     def _failed(self, raised: RaisedError) -> HandlerFailed:
         failed = raised.failed
         _log.warning("handler_raised", tenant=self.plan.tenant, error=failed.error, frames=failed.frames)
-        return HandlerFailed(f"The handler raised {failed.error}. {failed.problem}".strip())
+        where = f" at {failed.at}" if failed.at else ""
+        return HandlerFailed(f"The handler raised {failed.error}{where}. {failed.problem}".strip())
 
     def _guilty(self, fallen: FallenError) -> HandlerFailed | HandlerInterrupted:
         if self._closed:

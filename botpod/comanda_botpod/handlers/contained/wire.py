@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from comanda_botpod.handlers.sdk.context import Fact, Level
-from comanda_botpod.handlers.sdk.gathered import Effects
+from comanda_botpod.handlers.sdk.gathered import EFFECTS_BYTES, Effects
 from comanda_botpod.handlers.sdk.orders import PastOrder
 from comanda_botpod.handlers.sdk.turn import Facts
 
@@ -88,12 +88,13 @@ class Done(_Frame, frozen=True, kw_only=True):
 class Failed(_Frame, frozen=True, kw_only=True):
     """The handler raised.
 
-    `error` is the exception's type, `problem` the sentence of an error that is ours and safe to show, `frames` where in
-    the handler it was raised, the innermost last.
+    `error` is the exception's type, `at` the line of the handler's own code in which it came up, `problem` the sentence
+    of an error that is ours and safe to show, `frames` the whole way there, the innermost last.
     """
 
     id: int
     error: _Line
+    at: _Line = ""
     problem: _Line = ""
     frames: Annotated[tuple[_Line, ...], msgspec.Meta(max_length=20)] = ()
 
@@ -120,8 +121,8 @@ class Said(_Frame, frozen=True, kw_only=True):
 
 Up = Ready | Unusable | Done | Failed | AskPast | Pong | Said
 
-UP_BYTES = 1024 * 1024
-"""The largest frame of a worker: ten messages and the state, with room to spare."""
+UP_BYTES = EFFECTS_BYTES + 1024
+"""The largest frame of a worker: what a turn asks for, in its envelope."""
 DOWN_BYTES = 64 * 1024 * 1024
 """The largest frame of the pod: a menu is a ConfigMap's size; a message is at most 3 MB."""
 

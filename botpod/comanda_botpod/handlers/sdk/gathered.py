@@ -20,6 +20,8 @@ MAX_TIMERS = 10
 MAX_TIMER_DAYS = 30
 STATE_BYTES = 64 * 1024
 PAYLOAD_BYTES = 4 * 1024
+EFFECTS_BYTES = 1024 * 1024
+"""All that a turn asks for, as JSON: ten messages and the state, with room to spare."""
 
 _Short = Annotated[str, msgspec.Meta(max_length=200)]
 _Long = Annotated[str, msgspec.Meta(max_length=1000)]

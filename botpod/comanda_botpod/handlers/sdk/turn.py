@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 
 from comanda_botpod.handlers.sdk.context import Context, Customer, Log, Write
-from comanda_botpod.handlers.sdk.gathered import STATE_BYTES, Effects, Gathered, UsageError
+from comanda_botpod.handlers.sdk.gathered import EFFECTS_BYTES, STATE_BYTES, Effects, Gathered, UsageError
 from comanda_botpod.handlers.sdk.message import Message, message_of
 from comanda_botpod.handlers.sdk.orders import Fetch, Orders
 from comanda_botpod.handlers.sdk.plain import plain_json
@@ -77,11 +77,20 @@ async def run_turn(
 
 
 def _checked(effects: Effects) -> Effects:
-    """Return effects as the pod will read them: a text where a truth value belongs fails here, in this turn alone."""
+    """Return effects as the pod will read them: what it would not take fails here, in this turn alone."""
     try:
-        return _effects.decode(msgspec.json.encode(effects))
+        content = msgspec.json.encode(effects)
+        checked = _effects.decode(content)
     except msgspec.ValidationError as error:
         raise UsageError("", f"what the handler asks for has a wrong type: {error}") from None
+    except UnicodeEncodeError:
+        raise UsageError("send", "holds a text that is no Unicode") from None
+    except RecursionError:
+        raise UsageError("send", "is nested too deep") from None
+    if len(content) > EFFECTS_BYTES:
+        rule = f"the turn has {len(content) // 1024} KiB as JSON, {EFFECTS_BYTES // 1024} are allowed"
+        raise UsageError("send", rule)
+    return checked
 
 
 def http_session() -> aiohttp.ClientSession:

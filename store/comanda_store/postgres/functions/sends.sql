@@ -63,7 +63,8 @@ end $$;
 -- How sends ended. A status that came first is not lost: the higher of the two states stays.
 create or replace function comanda_end_sends(
   p_owner text, p_tenant text[], p_number text[], p_outbox bigint[], p_customer bigint[], p_state text[],
-  p_wamid text[], p_error int[], p_unreachable int[], p_sends_to text[], p_pause_ms bigint[]
+  p_wamid text[], p_error int[], p_unreachable int[], p_sends_to text[], p_pause_ms bigint[],
+  p_made boolean[]
 ) returns void language plpgsql set search_path = public, pg_temp as $$
 declare
   v_now bigint := comanda_now();
@@ -80,6 +81,7 @@ begin
     end if;
     update outbox set state = v_state, wamid = coalesce(nullif(p_wamid[i], ''), wamid),
       error_code = nullif(p_error[i], 0), ambiguous = ambiguous + case when v_state = 'unknown' then 1 else 0 end,
+      attempts = attempts - case when p_made[i] then 0 else 1 end,
       updated_at = v_now
       where id = p_outbox[i] and state || '' = 'sending' and owner || '' = p_owner;
     if p_unreachable[i] is not null then
