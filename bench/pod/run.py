@@ -173,7 +173,6 @@ async def _builderbot(folder: Path, results: Results, console: Console) -> None:
     except PeerMissingError as error:
         console.print(f"{error} Going on without it.", style="yellow", markup=False)
         return
-    folder.mkdir()
     plan = Plan(closed_seconds=30.0, open_seconds=5.0, statuses=True, seed=1, whole=False)
     results.peer.append(await run_round(BuilderBot(folder, runtime), plan))
 
