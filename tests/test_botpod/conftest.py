@@ -140,6 +140,7 @@ async def make_pod(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
                 database_url=sqlite_url(tmp_path / "comanda.db"),
                 graph_url=graph_url,
                 reload_seconds=0.02,
+                stale_after_seconds=6 * 3600,  # the messages are of the start of the whole run
             )
             app = create_app(settings)
             made.url = await stack.enter_async_context(serving(app))
