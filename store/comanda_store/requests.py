@@ -106,6 +106,9 @@ PAIR_BURST = 45
 AHEAD_MS = 1_000
 """How far ahead a place in a number's pace is given out; who would wait longer asks again."""
 
+BEHIND_MS = 100
+"""How soon a send asks again that an earlier one of its conversation, of whichever pod, has to go before."""
+
 NEAR_MS = 5
 """A place so near counts as now: the send is written down as begun and waits the rest. Not longer, because what has
 begun when a pod dies is of unknown outcome."""

@@ -208,7 +208,7 @@ class OutboxRow(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("inbox_id", "position"),
         Index("outbox_wamid", "phone_number_id", "wamid"),
-        Index("outbox_open", "owner", **_where("state IN ('queued', 'sending', 'unknown')")),
+        Index("outbox_open", "customer_id", **_where("state IN ('queued', 'sending', 'unknown')")),
     )
 
     id: int | None = Field(default=None, sa_column=_serial())

@@ -51,7 +51,8 @@ class TestPaces:
         assert all(490 < later - earlier < 510 for earlier, later in pairwise(places))
 
     async def test_a_place_in_the_pace_is_kept_until_it_is_used(self, store: Store, db: Database) -> None:
-        first, second = await one_turn(store, MESSAGE, result("{}", "{}"))
+        (first,) = await one_turn(store, MESSAGE, result("{}"))
+        (second,) = await one_turn(store, replace(MESSAGE, wamid="w2", phone="5691"), result("{}"))
         assert await store.begin_send(first, Pace(per_second=20)) == Begun(0)
         held = await store.begin_send(second, Pace(per_second=20))
         assert isinstance(held, Held)
@@ -67,7 +68,10 @@ class TestPaces:
         self, store: Store, db: Database
     ) -> None:
         sends = await one_turn(store, MESSAGE, result(*["{}"] * (PAIR_BURST + 1)))
-        outcomes = [await store.begin_send(send, FAST) for send in sends]
+        outcomes = []
+        for send in sends:
+            outcomes.append(await store.begin_send(send, FAST))
+            await store.finish_send(send, SendResult("sent", wamid=f"o{send.outbox_id}"))
         assert [type(outcome) for outcome in outcomes[:PAIR_BURST]] == [Begun] * PAIR_BURST
         last = outcomes[-1]
         assert isinstance(last, Held)
@@ -78,7 +82,8 @@ class TestPaces:
         assert isinstance(await store.begin_send(sends[-1], FAST), Begun)
 
     async def test_a_number_that_meta_slows_down_is_left_alone_for_a_while(self, store: Store) -> None:
-        first, second = await one_turn(store, MESSAGE, result("{}", "{}"))
+        (first,) = await one_turn(store, MESSAGE, result("{}"))
+        (second,) = await one_turn(store, replace(MESSAGE, wamid="w2", phone="5691"), result("{}"))
         await store.begin_send(first, PACE)
         await store.finish_send(first, SendResult("queued", error_code=130429, pause_ms=60_000))
         held = await store.begin_send(second, PACE)
@@ -99,12 +104,28 @@ class TestPaces:
         assert await db.sql("select state, attempts from outbox") == [("queued", 1)]
 
 
+class TestOrder:
+    async def test_a_later_message_of_a_conversation_waits_for_the_earlier_one_of_another_pod(
+        self, open_store: OpenStore
+    ) -> None:
+        first_pod, second_pod = await open_store("pod-0"), await open_store("pod-1")
+        (earlier,) = await one_turn(first_pod, MESSAGE, result("{}"))
+        (later,) = await one_turn(second_pod, replace(MESSAGE, wamid="w2"), result("{}"))
+        held = await second_pod.begin_send(later, FAST)
+        assert isinstance(held, Held)
+        assert not held.by_number
+        assert isinstance(await first_pod.begin_send(earlier, FAST), Begun)
+        assert isinstance(await second_pod.begin_send(later, FAST), Held)
+        await first_pod.finish_send(earlier, SendResult("sent", wamid="o1"))
+        assert isinstance(await second_pod.begin_send(later, FAST), Begun)
+
+
 class TestWindow:
     async def test_nothing_but_a_template_leaves_a_day_after_the_last_message(self, store: Store, db: Database) -> None:
         old = replace(MESSAGE, sent_at=NOW - WINDOW_MS - 1000)
         text, template = await one_turn(store, old, result("{}", "{}"))
-        assert await store.begin_send(template, Pace(80, template=True)) == Begun(0)
         assert await store.begin_send(text, PACE) == Refused("closed")
+        assert await store.begin_send(template, Pace(80, template=True)) == Begun(0)
         assert await db.sql("select state, error_code from outbox order by id") == [
             ("failed", 131047),
             ("sending", None),

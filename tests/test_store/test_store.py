@@ -289,7 +289,7 @@ class TestTakeover:
 
     async def test_what_a_pod_forgot_is_handed_to_it_again(self, open_store: OpenStore) -> None:
         store = await open_store()
-        queued, sending = await one_turn(store, MESSAGE, result("{}", "{}"))
+        sending, queued = await one_turn(store, MESSAGE, result("{}", "{}"))
         await store.begin_send(sending, PACE)
         await store.ingest([replace(MESSAGE, wamid="w2")])
         assert await store.take_over() == Takeover()

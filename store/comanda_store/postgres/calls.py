@@ -29,6 +29,7 @@ from comanda_store.records import (
 )
 from comanda_store.requests import (
     AHEAD_MS,
+    BEHIND_MS,
     MAX_ATTEMPTS,
     NEAR_MS,
     PAIR_BURST,
@@ -227,7 +228,7 @@ async def _end_sends(database: Database, call: Call, requests: list[EndSend]) ->
 
 async def _begin_sends(database: Database, call: Call, requests: list[BeginSend]) -> list[Begun | Held | Refused]:
     rows = await database.fetch(
-        "select * from comanda_begin_sends($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) order by place",
+        "select * from comanda_begin_sends($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) order by place",
         call.worker.incarnation,
         [request.send.tenant for request in requests],
         [request.send.phone_number_id for request in requests],
@@ -240,6 +241,7 @@ async def _begin_sends(database: Database, call: Call, requests: list[BeginSend]
         PAIR_BURST,
         AHEAD_MS,
         NEAR_MS,
+        BEHIND_MS,
     )
     return [_begun(row) for row in rows]
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from sqlite3 import Connection
 
 from comanda_store.records import Begun, Held, Pace, PendingSend, Refused, SendResult
-from comanda_store.requests import AHEAD_MS, NEAR_MS, PAIR_BURST, PAIR_MS, WINDOW_MS
+from comanda_store.requests import AHEAD_MS, BEHIND_MS, NEAR_MS, PAIR_BURST, PAIR_MS, WINDOW_MS
 
 _look = (
-    "SELECT o.due_at, c.pair_free_at, c.last_inbound_at, k.sends_to, k.unreachable_code, coalesce(n.free_at_us, 0)"
+    "SELECT EXISTS (SELECT 1 FROM outbox e WHERE e.customer_id = o.customer_id AND e.id < o.id"
+    " AND e.state IN ('queued', 'sending', 'unknown') AND e.state <> 'unknown'),"
+    " o.due_at, c.pair_free_at, c.last_inbound_at, k.sends_to, k.unreachable_code, coalesce(n.free_at_us, 0)"
     " FROM outbox o JOIN conversations c ON c.customer_id = o.customer_id JOIN customers k ON k.id = o.customer_id"
     " LEFT JOIN numbers n ON n.phone_number_id = o.phone_number_id"
     " WHERE o.id = ? AND o.tenant = ? AND o.state = 'queued' AND o.owner = ?"
@@ -24,15 +26,16 @@ _spend_pair = "UPDATE conversations SET pair_free_at = ? WHERE customer_id = ?"
 
 
 def begin_send(database: Connection, owner: str, send: PendingSend, pace: Pace, now: int) -> Begun | Held | Refused:
-    """Write down that a send begins, if it may leave: still ours, inside the window, within both of Meta's paces."""
+    """Write down that a send begins, if it may leave: still ours, in the window and its turn, within both paces."""
     row = database.execute(_look, (send.outbox_id, send.tenant, owner)).fetchone()
     if row is None:
         return Refused("lost")
-    due_at, pair_free_at, last_inbound_at, sends_to, unreachable, free_at_us = row
+    is_behind, due_at, pair_free_at, last_inbound_at, sends_to, unreachable, free_at_us = row
     if not pace.template and last_inbound_at + WINDOW_MS <= now:
         database.execute(_close, (now, send.outbox_id))
         return Refused("closed")
-    owed = max(pair_free_at, now) - now - (PAIR_BURST - 1) * PAIR_MS
+    # An earlier one of its conversation, of whichever pod, goes first.
+    owed = BEHIND_MS if is_behind else max(pair_free_at, now) - now - (PAIR_BURST - 1) * PAIR_MS
     if owed > 0:
         return Held(owed, by_number=False)
     if not due_at:

@@ -248,7 +248,7 @@ def _outcomes() -> None:
     op.create_index(
         "outbox_open",
         "outbox",
-        ["owner"],
+        ["customer_id"],
         unique=False,
         **_where("state IN ('queued', 'sending', 'unknown')"),
     )

@@ -5,7 +5,7 @@
 create or replace function comanda_begin_sends(
   p_owner text, p_tenant text[], p_number text[], p_outbox bigint[], p_customer bigint[], p_per_second int[],
   p_template boolean[], p_window bigint, p_pair_ms bigint, p_pair_burst bigint, p_ahead_ms bigint,
-  p_near_ms bigint
+  p_near_ms bigint, p_behind_ms bigint
 ) returns table (place int, outcome text, wait_ms bigint, sends_to text, unreachable int)
 language plpgsql set search_path = public, pg_temp as $$
 declare
@@ -32,6 +32,13 @@ begin
       return next; continue;
     end if;
     outcome := 'pair';
+    if exists (
+      select 1 from outbox e where e.customer_id = p_customer[i] and e.id < p_outbox[i]
+        and e.state in ('queued', 'sending', 'unknown') and e.state <> 'unknown'
+    ) then
+      wait_ms := p_behind_ms;  -- an earlier one of its conversation, of whichever pod, goes first
+      return next; continue;
+    end if;
     wait_ms := greatest(c.pair_free_at, v_now) - v_now - (p_pair_burst - 1) * p_pair_ms;
     if wait_ms > 0 then
       return next; continue;
