@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
+import structlog
 from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest, start_http_server
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from comanda_botpod.deliveries import DeliveriesEndpoint
 from comanda_botpod.pod import Pod, running_pod
 from comanda_botpod.settings import BotPodSettings
+from comanda_contract.errors import ComandaError
 from comanda_contract.names import DELIVERIES_PATH, HEALTH_PATH, READY_PATH
+
+_log = structlog.get_logger()
 
 
 @asynccontextmanager
@@ -39,13 +44,23 @@ class PodApp:
         self.deliveries: DeliveriesEndpoint | None = None
         self.pod: Pod | None = None
         """The running pod; None before start-up."""
+        self.refused: ComandaError | None = None
+        """Why the pod does not start."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Dispatch one connection event."""
         is_delivery = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == DELIVERIES_PATH
+        if scope["type"] == "lifespan":
+            send = partial(self._tell_lifespan, send)
         target = self.deliveries if is_delivery and self.deliveries is not None else self.surface
         assert target is not None  # noqa: S101 - set before the app is handed out
         await target(scope, receive, send)
+
+    async def _tell_lifespan(self, send: Send, message: Message) -> None:
+        """Pass a start-up event on; a refusal of ours was logged as a sentence and needs no traceback."""
+        if self.refused is not None and message["type"] == "lifespan.startup.failed":
+            message = {"type": "lifespan.startup.failed"}
+        await send(message)
 
 
 def create_app(settings: BotPodSettings) -> PodApp:
@@ -54,7 +69,13 @@ def create_app(settings: BotPodSettings) -> PodApp:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with own_metrics(settings), running_pod(settings) as pod:
+        async with own_metrics(settings), AsyncExitStack() as stack:
+            try:
+                pod = await stack.enter_async_context(running_pod(settings))
+            except ComandaError as error:
+                made.refused = error
+                _log.error("pod_not_started", **error.to_dict())
+                raise
             made.pod = pod
             made.deliveries = DeliveriesEndpoint(pod.inbox, settings.group_key.get_secret_value())
             yield

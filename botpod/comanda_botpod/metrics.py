@@ -35,7 +35,6 @@ SENDS = Counter("comanda_botpod_sends", "Tries to send a message by outcome", ["
 SENT = SENDS.labels(outcome="sent")
 SENDS_HELD = Counter("comanda_botpod_sends_held", "Sends that had to wait for Meta's limits")
 BREAKER = Gauge("comanda_botpod_graph_breaker_open", "1 while the Graph API is left alone because it does not answer")
-REPLY_SECONDS = Histogram("comanda_botpod_reply_seconds", "From stored message to accepted reply", buckets=_SECONDS)
 
 COMMIT_ROWS = Histogram("comanda_botpod_commit_rows", "Rows that shared a commit", buckets=_ROWS)
 COMMIT_SECONDS = Histogram("comanda_botpod_commit_seconds", "Seconds a group commit took", buckets=_SECONDS)

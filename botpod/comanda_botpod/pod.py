@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -64,14 +64,15 @@ class Pod:
             InboxLimits(settings.free_bytes, settings.pending_per_tenant),
         )
         store.on_commit(_count_commit)
-        self.healthy = True
+        self.failing: set[str] = set()
+        """Background work whose last run failed."""
         self._kept = ""
         """What was loaded when the handlers were last told which tenants there are."""
 
     @property
     def ready(self) -> bool:
         """Whether deliveries are welcome."""
-        return self.healthy and not self.inbox.draining
+        return not self.failing and not self.inbox.draining
 
     async def refresh_tenants(self) -> None:
         """Read changed files, publish new versions, let waiting conversations go on."""
@@ -166,6 +167,13 @@ async def running_pod(settings: BotPodSettings) -> AsyncIterator[Pod]:
     incarnation = f"{settings.pod}:{uuid.uuid4().hex[:12]}"
     timing = Timing(lease_ms=int(settings.lease_seconds * 1000), unknown_ms=int(settings.unknown_seconds * 1000))
     store = await Store.open(settings.database_url, pod=settings.pod, incarnation=incarnation, timing=timing)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(store.close)
+        yield await stack.enter_async_context(_working_pod(settings, store))
+
+
+@asynccontextmanager
+async def _working_pod(settings: BotPodSettings, store: Store) -> AsyncIterator[Pod]:
     connector = aiohttp.TCPConnector(limit=settings.sends_at_once, keepalive_timeout=60)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
         key = bytes.fromhex(settings.group_key.get_secret_value())
@@ -187,7 +195,6 @@ async def running_pod(settings: BotPodSettings) -> AsyncIterator[Pod]:
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
-            await store.close()
             _log.info("pod_stopped", pod=settings.pod)
 
 
@@ -196,8 +203,12 @@ async def _every(seconds: float, pod: Pod, work: Work) -> None:
         await asyncio.sleep(seconds)
         try:
             await work()
-            pod.healthy = True
         except (ComandaError, OSError) as error:
             # A database or folder that is away for a moment must not end the loop; readiness tells the router.
-            pod.healthy = False
+            pod.failing.add(work.__name__)
             _log.error("background_work_failed", work=work.__name__, error=str(error))
+        except Exception:  # noqa: BLE001 - a pod whose heartbeat has ended would be dead to the others, and work on
+            pod.failing.add(work.__name__)
+            _log.exception("background_work_broken", work=work.__name__)
+        else:
+            pod.failing.discard(work.__name__)

@@ -143,7 +143,6 @@ class World:
         self.history = History(self.seed)
         self.draw = random.Random(self.seed)
         self.graph = Graph(self.history, self.draw)
-        self._stopping = False
 
     async def __aenter__(self) -> Self:
         app = web.Application()

@@ -1,0 +1,83 @@
+"""How a pod says that it cannot start, and what it says of itself while something that it needs is away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from comanda_store import StorageError
+from tests.harness import text_message, until
+from tests.test_botpod.conftest import GROUP_KEY, PodUnderTest
+
+
+async def status(pod: PodUnderTest) -> int:
+    async with pod.session.get(f"{pod.url}/readyz") as response:
+        return response.status
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"DATABASE_URL": "postgresql://u:canary-password@127.0.0.1:9/x"}, "cannot be reached"),
+        ({"DATABASE_URL": "mysql://u:canary-password@127.0.0.1/x"}, "neither SQLite nor PostgreSQL"),
+        ({"RATES_FILE": "/dev/null"}, "the columns must be"),
+    ],
+)
+async def test_a_pod_that_cannot_start_says_why_in_a_sentence(
+    tmp_path: Path, settings: dict[str, str], word: str
+) -> None:
+    base = {
+        "POD": "pod-0",
+        "TENANTS_DIR": str(tmp_path),
+        "CREDENTIALS_DIR": str(tmp_path),
+        "GROUP_KEY": GROUP_KEY,
+        "DATABASE_URL": f"sqlite+pysqlite:///{tmp_path}/c.db",
+    }
+    environment = os.environ | {f"COMANDA_BOTPOD_{name}": value for name, value in (base | settings).items()}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "comanda_botpod", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await asyncio.wait_for(process.communicate(), 60)
+    told = json.loads(said.splitlines()[0])
+    assert process.returncode not in {0, None}
+    assert told["event"] == "pod_not_started"
+    assert word in told["message"]
+    assert told["hint"]
+    assert b"Traceback" not in said
+    assert b"canary" not in said
+
+
+@pytest.mark.parametrize("error", [StorageError("away"), RuntimeError("never expected")])
+async def test_a_pod_whose_heartbeat_fails_is_not_ready_until_it_beats_again(
+    pod: PodUnderTest, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    assert await status(pod) == 200
+    store = pod.pod._store
+    beaten = 0
+
+    async def fails() -> None:
+        nonlocal beaten
+        beaten += 1
+        raise error
+
+    with monkeypatch.context() as away:
+        away.setattr(store, "heartbeat", fails)
+        await until(lambda: beaten > 0)
+        # Meanwhile the other background work goes well, many times; that makes the pod no readier.
+        before = pod.pod.tenants.loaded
+        pod.write("tenants/shard-01.json", b'{"tenants": []}')
+        await until(lambda: pod.pod.tenants.loaded != before)
+        assert await status(pod) == 503
+        await until(lambda: beaten > 1, what="it is tried again")
+
+    async def ready() -> bool:
+        return await status(pod) == 200
+
+    await until(ready)
+    assert await pod.write_items(text_message("w1")) == ["stored"]
+    await pod.count_replies(1)
