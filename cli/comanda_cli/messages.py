@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from comanda_cli.local.layout import Layout
 from comanda_contract.errors import InvalidInputError
-from comanda_store import StorageError, TenantScope, parked
-from comanda_store.sqlite.engine import open_engine, sqlite_url
+from comanda_store import TenantScope, parked
+from comanda_store.sqlite.engine import sqlite_url
 from comanda_store.store import call_once
 
 T = TypeVar("T")
@@ -49,24 +48,11 @@ def retry(data_dir: Path, tenant: str, database_url: str | None, message: int, a
 def _in_databases(
     data_dir: Path, tenant: str, database_url: str | None, operation: Callable[[Connection], T]
 ) -> list[T]:
-    if database_url is not None:
-        return [asyncio.run(call_once(database_url, TenantScope(tenant, ""), operation))]
-    databases = Layout(data_dir).databases()
-    if not databases:
+    urls = [database_url] if database_url is not None else [sqlite_url(path) for path in Layout(data_dir).databases()]
+    if not urls:
         raise InvalidInputError(
             "--data-dir",
             f"{data_dir} holds no data.",
             hint="Give the folder that comanda up was started with, or --database-url.",
         )
-    return [_in_file(database, operation) for database in databases]
-
-
-def _in_file(database: Path, operation: Callable[[Connection], T]) -> T:
-    engine = open_engine(sqlite_url(database))
-    try:
-        with engine.begin() as connection:
-            return operation(connection)
-    except SQLAlchemyError as error:
-        raise StorageError(f"{database} cannot be used ({error.__cause__ or error}).") from error
-    finally:
-        engine.dispose()
+    return [asyncio.run(call_once(url, TenantScope(tenant, ""), operation)) for url in urls]
