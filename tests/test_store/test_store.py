@@ -111,6 +111,15 @@ class TestInbox:
         (third,) = await store.ingest([replace(MESSAGE, wamid="w3", phone="", user_id="CL.1")])
         assert third.customer_id == first.customer_id
 
+    async def test_a_customer_whom_the_database_has_forgotten_is_made_anew(self, store: Store, db: Database) -> None:
+        await store.ingest([MESSAGE])
+        # As after a restore from an older backup, beneath a pod that remembers who was who.
+        for table in ("inbox", "customer_aliases", "conversations", "customers"):
+            await db.sql(f"delete from {table}")
+        (ingested,) = await store.ingest([replace(MESSAGE, wamid="w2")])
+        assert not ingested.duplicate
+        assert (await claimed(store, ingested.customer_id)).wamid == "w2"
+
     async def test_a_silent_message_is_stored_and_gets_no_turn(self, store: Store) -> None:
         (ingested,) = await store.ingest([replace(MESSAGE, state="silent")])
         assert (ingested.duplicate, ingested.customer_id) == (False, 0)

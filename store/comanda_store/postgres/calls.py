@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import msgspec
 
-from comanda_store.errors import FencedError
+from comanda_store.errors import FencedError, StorageError
 from comanda_store.records import (
     Begun,
     Busy,
@@ -104,6 +104,8 @@ async def _ingest_messages(database: Database, call: Call, items: list[InboundIt
         [item.sent_at for item in items],
         [item.state for item in items],
     )
+    if len(rows) != len(items):
+        raise StorageError("The database did not answer for every message.", hint="See docs/operations.")
     answers: list[Ingested] = [Ingested(duplicate=True)] * len(items)
     for place, customer, fresh in rows:
         item = items[place - 1]

@@ -17,6 +17,12 @@ _add_conversation = (
 )
 
 
+def forget(cache: Aliases, item: InboundItem) -> None:
+    """Ask the database for this sender again; what the cache says of them no longer holds."""
+    for kind, value in (("phone", item.phone), ("user_id", item.user_id)):
+        cache[item.tenant, kind, value] = 0
+
+
 def customer_of(database: Connection, cache: Aliases, item: InboundItem, now: int) -> int:
     """Return the customer id of a message's sender, making the customer and missing aliases where needed.
 
@@ -24,7 +30,7 @@ def customer_of(database: Connection, cache: Aliases, item: InboundItem, now: in
     """
     known = [(item.tenant, kind, value) for kind, value in (("phone", item.phone), ("user_id", item.user_id)) if value]
     aliases = known or [(item.tenant, "wamid", item.wamid[:160])]
-    if all(alias in cache for alias in aliases):
+    if all(cache.get(alias) for alias in aliases):
         return cache[aliases[0]]
     found = {alias: row[0] for alias in aliases if (row := database.execute(_find, alias).fetchone())}
     customer = found.get(aliases[0]) or next(iter(found.values()), 0) or _create(database, item, now)

@@ -6,13 +6,13 @@ from sqlite3 import Connection
 
 from comanda_store.records import EventItem, InboundItem, Ingested, Item, StatusItem
 from comanda_store.requests import Aliases
-from comanda_store.sqlite.identity import customer_of, link, pause
+from comanda_store.sqlite.identity import customer_of, forget, link, pause
 
 _add_message = (
     "INSERT INTO inbox (tenant, phone_number_id, wamid, customer_id, type, payload, contact, sent_at, received_at,"
     " state, owner, attempts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING"
 )
-_merged_into = "SELECT merged_into FROM customers WHERE id = ? AND merged_into <> 0"
+_merged_into = "SELECT merged_into FROM customers WHERE id = ?"
 _add_status = (
     "INSERT INTO statuses (phone_number_id, wamid, status, tenant, payload, received_at) VALUES (?, ?, ?, ?, ?, ?)"
     " ON CONFLICT DO NOTHING"
@@ -63,8 +63,13 @@ def ingest(database: Connection, cache: Aliases, owner: str, items: tuple[Item, 
 
 def _take_message(database: Connection, cache: Aliases, owner: str, item: InboundItem, now: int) -> Ingested:
     customer = customer_of(database, cache, item, now)
-    if merged := database.execute(_merged_into, (customer,)).fetchone():
-        (customer,) = merged
+    known = database.execute(_merged_into, (customer,)).fetchone()
+    if known is None:
+        # What a pod remembers may be gone: a database that was restored knows less than its pods.
+        forget(cache, item)
+        customer = customer_of(database, cache, item, now)
+    elif known[0]:
+        (customer,) = known
     row = (
         item.tenant,
         item.phone_number_id,

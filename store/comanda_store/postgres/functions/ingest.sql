@@ -61,7 +61,9 @@ begin
   -- Whoever else stores the same goes through it in the same order: pods wait for each other, and never in a circle.
   for i in
     select g.place from unnest(p_tenant, p_phone, p_user, p_customer) with ordinality as g(tenant, phone, id, known, place)
-    where g.known = 0 order by g.tenant, g.phone, g.id, g.place
+    -- What a pod remembers may be gone: a database that was restored knows less than its pods.
+    where g.known = 0 or not exists (select 1 from customers c where c.id = g.known and c.tenant = g.tenant)
+    order by g.tenant, g.phone, g.id, g.place
   loop
     v_customer[i] := comanda_customer(
       p_tenant[i], p_number[i], p_wamid[i], p_phone[i], p_user[i], p_name[i], p_sent_at[i]);
