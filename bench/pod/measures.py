@@ -25,7 +25,10 @@ from bench.pod.systems import Deliverer, Pod, PodMeta, delivery_of
 
 from comanda_contract.deliveries import Delivery
 
-AT_ONCE = 64
+ROUTERS = 4
+"""Router processes that bring deliveries: each gathers its own while a batch of it is under way."""
+AT_ONCE = 128
+"""Deliveries under way, over all routers."""
 CUSTOMERS = 32
 TENANTS = 10_000
 WARM_SECONDS = 1.0
@@ -113,20 +116,21 @@ async def deliveries(folder: Path, database: str, name: str, seconds: float) -> 
     restaurants = numbers(TENANTS)
     async with running(Pod(folder, database, restaurants, suspended=True)) as pod:
         idle = rss_mib({"pod": pod.process})["pod"]
-        deliverer = Deliverer(pod.port)
+        routers = [Deliverer(pod.port) for _ in range(ROUTERS)]
         result = Deliveries(name)
         made = _messages(restaurants)
         loop = asyncio.get_running_loop()
         started_at = loop.time()
-        await asyncio.gather(*(_deliver_some(deliverer, made, TENANTS // AT_ONCE) for _ in range(AT_ONCE)))
+        senders = routers * (AT_ONCE // ROUTERS)
+        await asyncio.gather(*(_deliver_some(router, made, TENANTS // AT_ONCE) for router in senders))
         result.new_per_second = TENANTS // AT_ONCE * AT_ONCE / (loop.time() - started_at)
         begin = loop.time() + WARM_SECONDS
         end = begin + seconds
         before = (0.0, 0.0)
 
-        async def one_after_the_other() -> None:
+        async def one_after_the_other(router: Deliverer) -> None:
             while (started := loop.time()) < end:
-                answer = await deliverer.deliver(next(made))
+                answer = await router.deliver(next(made))
                 done = loop.time()
                 assert answer.outcome == "stored", answer
                 if begin <= started and done < end:
@@ -137,13 +141,14 @@ async def deliveries(folder: Path, database: str, name: str, seconds: float) -> 
             await asyncio.sleep(WARM_SECONDS)
             before = (cpu_seconds([pod.process]), time.process_time())
 
-        await asyncio.gather(watch(), *(one_after_the_other() for _ in range(AT_ONCE)))
+        await asyncio.gather(watch(), *map(one_after_the_other, senders))
         result.pod_cores = (cpu_seconds([pod.process]) - before[0]) / seconds
         result.generator_cores = (time.process_time() - before[1]) / seconds
         result.seconds, result.stored = seconds, len(result.waits)
         result.p50_ms, result.p99_ms = percentile(result.waits, 50), percentile(result.waits, 99)
         result.waits.clear()
-        deliverer.close()
+        for router in routers:
+            router.close()
     return result, idle
 
 

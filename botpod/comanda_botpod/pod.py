@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -80,15 +81,19 @@ class Pod:
         await self._store.publish(
             [_published(tenant, tenant.documents) for tenant in changed if tenant.documents], "configuration"
         )
-        if self.tenants.loaded != self._kept:
-            await self.handlers.keep(self.tenants.all())
-            self._kept = self.tenants.loaded
+        if self.tenants.loaded == self._kept:
+            return
+        await self.handlers.keep(self.tenants.all())
         for tenant in changed:
             if tenant.documents is not None:
                 self._turns.wake_number(tenant.scope)
         plans = Counter(tenant.settings.plan for tenant in self.tenants.all())
         for plan in metrics.PLANS:
             metrics.TENANTS.labels(plan=plan).set(plans[plan])
+        self._kept = self.tenants.loaded
+        # Tenants live long: ten thousand of them, looked through by a collection, are a pause of 0.2 s for everybody.
+        gc.collect()
+        gc.freeze()
 
     async def take_over(self) -> None:
         """Show that this pod lives, and take what dead ones left."""

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from comanda_store.errors import StorageError
-from comanda_store.requests import Ingest, Outcome, Request
+from comanda_store.requests import Outcome, Request, rows_of
 
 MAX_GROUP = 256
 """Rows in one transaction at most: bounds how long the first of them waits."""
@@ -88,7 +88,7 @@ class GroupCommitter:
         group: list[_Waiting] = []
         rows = 0
         while self._waiting and rows < MAX_GROUP:
-            size = _rows(self._waiting[0][1])
+            size = rows_of(self._waiting[0][1])
             if group and rows + size > MAX_GROUP:
                 break
             group.append(self._waiting.popleft())
@@ -101,10 +101,6 @@ def unexpected(error: BaseException) -> StorageError:
     failure = StorageError(f"The database did not take it ({type(error).__name__}).", hint="See docs/operations.")
     failure.__cause__ = None
     return failure
-
-
-def _rows(request: Request) -> int:
-    return len(request.items) if isinstance(request, Ingest) else 1
 
 
 def _resolve(future: asyncio.Future[Any], outcome: Outcome) -> None:

@@ -85,6 +85,11 @@ class Timing:
     of it has died the work is not lost. Longer than any send may take."""
 
 
+def rows_of(request: Request) -> int:
+    """Return how many rows a request takes in: what bounds and measures a group."""
+    return len(request.items) if isinstance(request, Ingest) else 1
+
+
 @dataclass(frozen=True, slots=True)
 class Worker:
     """A pod's process: the stable name of the pod, and the incarnation that owns what this process works on."""

@@ -11,8 +11,8 @@ import pytest
 from comanda_store import Claim, InboundItem, Pace, SendResult, StatusItem, Store, TenantScope, TurnResult
 from comanda_store.sqlite.engine import sqlite_url
 
-SMALL = {"workers"}
-"""Tables with a row a pod: reading them whole is right."""
+SMALL = {"workers", "json_each"}
+"""Tables with a row a pod, and lists that a statement is given: reading them whole is right."""
 
 
 async def test_no_statement_of_the_hot_path_reads_a_whole_table(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import msgspec
 
-from comanda_store.errors import FencedError, StorageError
+from comanda_store.errors import FencedError
 from comanda_store.records import (
     Begun,
     Busy,
@@ -104,14 +104,14 @@ async def _ingest_messages(database: Database, call: Call, items: list[InboundIt
         [item.sent_at for item in items],
         [item.state for item in items],
     )
-    if len(rows) != len(items):
-        raise StorageError("The database did not answer for every message.", hint="See docs/operations.")
-    answers: list[Ingested] = [Ingested(duplicate=True)] * len(items)
-    for place, customer, fresh in rows:
-        item = items[place - 1]
-        call.learnt.update(dict.fromkeys(_aliases(item), customer))
-        if fresh:
-            answers[place - 1] = Ingested(duplicate=False, customer_id=customer if item.state == "pending" else 0)
+    customers, fresh = known, [True] * len(items)
+    for place, customer, is_fresh in rows:
+        customers[place - 1], fresh[place - 1] = customer, is_fresh
+        call.learnt.update(dict.fromkeys(_aliases(items[place - 1]), customer))
+    answers = [
+        Ingested(not is_new, customer if is_new and item.state == "pending" else 0)
+        for item, customer, is_new in zip(items, customers, fresh, strict=True)
+    ]
     for item, answer in zip(items, answers, strict=True):
         if item.links and not answer.duplicate:
             await _link(database, call, item)

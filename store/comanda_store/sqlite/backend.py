@@ -6,7 +6,6 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections import ChainMap
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +18,6 @@ from comanda_store.commits import unexpected
 from comanda_store.errors import StorageError
 from comanda_store.records import Backlog, Takeover, TenantScope, Waiting
 from comanda_store.requests import (
-    Aliases,
     BeginSend,
     ClaimTurn,
     EndSend,
@@ -29,8 +27,10 @@ from comanda_store.requests import (
     ReleaseTurn,
     Request,
     Worker,
+    rows_of,
 )
 from comanda_store.sqlite import inbox, outbox, turns, workers
+from comanda_store.sqlite.checkpoints import Checkpointer
 from comanda_store.sqlite.engine import BUSY_SECONDS, check_durability, migrate, open_engine
 from comanda_store.sqlite.write_queue import WriteQueue
 
@@ -57,6 +57,7 @@ class SqliteBackend:
         with engine.connect() as connection:
             # The engine has this one connection: what SQLAlchemy runs and what is run here directly share it.
             self._database: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+        self._checkpoints = Checkpointer(self._path, BUSY_SECONDS)
         self._aliases: dict[tuple[str, str, str], int] = {}
 
     @classmethod
@@ -128,6 +129,7 @@ class SqliteBackend:
 
     async def close(self) -> None:
         """See `Backend`."""
+        await asyncio.to_thread(self._checkpoints.close)
         await self._in_thread(self._engine.dispose)
         self._thread.shutdown()
         self._writes.close()
@@ -146,26 +148,23 @@ class SqliteBackend:
         return await self._in_thread(run)
 
     def _run(self, group: Sequence[Request]) -> Sequence[Outcome]:
-        # What the group learns of customers is kept apart until its commit: a rolled-back one must not be remembered.
-        learnt: dict[tuple[str, str, str], int] = {}
-        aliases = ChainMap(learnt, self._aliases)
         with self._writes.turn():
             try:
                 now = _now()
-                outcomes = self._atomically(lambda: [self._answer(request, aliases, now) for request in group])
+                outcomes = self._atomically(lambda: [self._answer(request, now) for request in group])
             except (sqlite3.Error, StorageError) as error:
+                # What was learnt of customers in it was taken back.
+                self._aliases.clear()
+                self._checkpoints.move()
                 if len(group) == 1:
                     return [_storage_error(error)]
             else:
-                self._remember(learnt)
+                self._checkpoints.count(sum(map(rows_of, group)))
+                if len(self._aliases) > _ALIASES_KEPT:
+                    self._aliases.clear()
                 return outcomes
         # One of them is at fault, or the disk is: each on its own, so that it is nobody else's.
         return [outcome for request in group for outcome in self._run([request])]
-
-    def _remember(self, learnt: dict[tuple[str, str, str], int]) -> None:
-        if len(self._aliases) > _ALIASES_KEPT:
-            self._aliases.clear()
-        self._aliases.update(learnt)
 
     def _atomically(self, work: Callable[[], T]) -> T:
         self._database.execute("BEGIN IMMEDIATE")
@@ -179,11 +178,11 @@ class SqliteBackend:
             raise
         return result
 
-    def _answer(self, request: Request, aliases: Aliases, now: int) -> Outcome:
+    def _answer(self, request: Request, now: int) -> Outcome:
         database, owner = self._database, self._worker.incarnation
         match request:
             case Ingest(items):
-                return inbox.ingest(database, aliases, owner, items, now)
+                return inbox.ingest(database, self._aliases, owner, items, now)
             case ClaimTurn(scope, customer):
                 return turns.claim(database, self._worker, scope, customer, now)
             case FinishTurn():

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from comanda_store.errors import StorageError, WeakDurabilityError
 from comanda_store.migrate import upgrade
+from comanda_store.sqlite.checkpoints import LAST_RESORT_PAGES
 
 BUSY_SECONDS = 5
 """How long a write waits for another process of the group that is writing."""
@@ -42,6 +43,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {LAST_RESORT_PAGES}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:

@@ -8,10 +8,16 @@ from comanda_store.records import EventItem, InboundItem, Ingested, Item, Status
 from comanda_store.requests import Aliases
 from comanda_store.sqlite.identity import customer_of, forget, link, pause
 
-_add_message = (
-    "INSERT INTO inbox (tenant, phone_number_id, wamid, customer_id, type, payload, contact, sent_at, received_at,"
-    " state, owner, attempts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING"
-)
+_MESSAGE = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
+_add_messages = {
+    count: "INSERT INTO inbox (tenant, phone_number_id, wamid, customer_id, type, payload, contact, sent_at,"
+    f" received_at, state, owner, attempts) VALUES {', '.join([_MESSAGE] * count)} ON CONFLICT DO NOTHING"
+    for count in (64, 16, 4, 1)
+}
+"""Statements for so many messages at once: Python's lock is given up once a statement, not once a row."""
+_last_message = "SELECT coalesce(max(id), 0) FROM inbox"
+_added_since = "SELECT phone_number_id, wamid FROM inbox WHERE id > ?"
+_alone = "SELECT count(*) FROM customers WHERE merged_into = 0 AND id IN (SELECT value FROM json_each(?))"
 _merged_into = "SELECT merged_into FROM customers WHERE id = ?"
 _add_status = (
     "INSERT INTO statuses (phone_number_id, wamid, status, tenant, payload, received_at) VALUES (?, ?, ?, ?, ?, ?)"
@@ -48,12 +54,17 @@ _fail_tagged, _fail_by_wamid = _fail % "id", _fail % "wamid"
 
 
 def ingest(database: Connection, cache: Aliases, owner: str, items: tuple[Item, ...], now: int) -> list[Ingested]:
-    """Store items in order; the answer to each says whether it is new. All become durable with the same commit."""
+    """Store items, messages first; the answer to each, in the order given, says whether it is new.
+
+    All become durable with the same commit.
+    """
+    messages = [item for item in items if isinstance(item, InboundItem)]
+    taken = iter(_take_messages(database, cache, owner, messages, now))
     answers: list[Ingested] = []
     for item in items:
         match item:
             case InboundItem():
-                answers.append(_take_message(database, cache, owner, item, now))
+                answers.append(next(taken))
             case StatusItem():
                 answers.append(Ingested(duplicate=not _take_status(database, item, now)))
             case EventItem():
@@ -61,33 +72,59 @@ def ingest(database: Connection, cache: Aliases, owner: str, items: tuple[Item, 
     return answers
 
 
-def _take_message(database: Connection, cache: Aliases, owner: str, item: InboundItem, now: int) -> Ingested:
-    customer = customer_of(database, cache, item, now)
+def _take_messages(
+    database: Connection, cache: Aliases, owner: str, items: list[InboundItem], now: int
+) -> list[Ingested]:
+    customers = _customers(database, cache, items, now)
+    new = _add(database, owner, items, customers, now)
+    answers: list[Ingested] = []
+    for item, customer in zip(items, customers, strict=True):
+        # Of two alike in one batch the first is the new one.
+        fresh = (item.phone_number_id, item.wamid) in new
+        new.discard((item.phone_number_id, item.wamid))
+        answers.append(Ingested(not fresh, customer if fresh and item.state == "pending" else 0))
+        if fresh:
+            for told in item.links:
+                link(database, cache, item.tenant, told, now)
+    return answers
+
+
+def _customers(database: Connection, cache: Aliases, items: list[InboundItem], now: int) -> list[int]:
+    """Return whose each message is, following merges."""
+    customers = [customer_of(database, cache, item, now) for item in items]
+    distinct = set(customers)
+    (alone,) = database.execute(_alone, (str(list(distinct)),)).fetchone()
+    if alone == len(distinct):
+        return customers
+    return [_living(database, cache, item, customer, now) for item, customer in zip(items, customers, strict=True)]
+
+
+def _living(database: Connection, cache: Aliases, item: InboundItem, customer: int, now: int) -> int:
     known = database.execute(_merged_into, (customer,)).fetchone()
     if known is None:
         # What a pod remembers may be gone: a database that was restored knows less than its pods.
         forget(cache, item)
-        customer = customer_of(database, cache, item, now)
-    elif known[0]:
-        (customer,) = known
-    row = (
-        item.tenant,
-        item.phone_number_id,
-        item.wamid,
-        customer,
-        item.type[:32],
-        item.payload,
-        item.contact,
-        item.sent_at,
-        now,
-        item.state,
-        owner,
-    )
-    new = database.execute(_add_message, row).rowcount == 1
-    if new:
-        for told in item.links:
-            link(database, cache, item.tenant, told, now)
-    return Ingested(duplicate=not new, customer_id=customer if new and item.state == "pending" else 0)
+        return customer_of(database, cache, item, now)
+    return int(known[0]) or customer
+
+
+def _add(
+    database: Connection, owner: str, items: list[InboundItem], customers: list[int], now: int
+) -> set[tuple[str, str]]:
+    """Insert messages; returns number and wamid of those that are new."""
+    (last,) = database.execute(_last_message).fetchone()
+    added = start = 0
+    for count, statement in _add_messages.items():
+        while len(items) - start >= count:
+            values: list[str | int] = []
+            for item, customer in zip(items[start : start + count], customers[start : start + count], strict=True):
+                values += (item.tenant, item.phone_number_id, item.wamid, customer, item.type[:32], item.payload)
+                values += (item.contact, item.sent_at, now, item.state, owner)
+            added += database.execute(statement, values).rowcount
+            start += count
+    if added == len(items):
+        return {(item.phone_number_id, item.wamid) for item in items}
+    return set(database.execute(_added_since, (last,)))
 
 
 def _take_status(database: Connection, item: StatusItem, now: int) -> bool:

@@ -47,6 +47,7 @@ begin
   raise exception 'customer_unsettled' using errcode = 'serialization_failure';
 end $$;
 
+-- Stores messages; of those that are new and of the customer that the caller named, nothing comes back.
 create or replace function comanda_ingest_messages(
   p_owner text, p_tenant text[], p_number text[], p_wamid text[], p_customer bigint[], p_phone text[], p_user text[],
   p_name text[], p_type text[], p_payload text[], p_contact text[], p_sent_at bigint[], p_state text[]
@@ -54,43 +55,42 @@ create or replace function comanda_ingest_messages(
 set search_path = public, pg_temp as $$
 declare
   i int;
-  v_customer bigint[] := p_customer;
+  v_customer bigint[];
+  v_id bigint[];
+  v_new int;
   v_now bigint := comanda_now();
 begin
   perform set_config('comanda.duty', 'ingest', true);
+  -- What a pod remembers may be gone: a database that was restored knows less than its pods.
+  select array_agg(coalesce(nullif(c.merged_into, 0), c.id) order by g.place) into v_customer
+    from unnest(p_customer, p_tenant) with ordinality as g(id, tenant, place)
+    left join customers c on c.id = g.id and c.tenant = g.tenant;
   -- Whoever else stores the same goes through it in the same order: pods wait for each other, and never in a circle.
   for i in
-    select g.place from unnest(p_tenant, p_phone, p_user, p_customer) with ordinality as g(tenant, phone, id, known, place)
-    -- What a pod remembers may be gone: a database that was restored knows less than its pods.
-    where g.known = 0 or not exists (select 1 from customers c where c.id = g.known and c.tenant = g.tenant)
-    order by g.tenant, g.phone, g.id, g.place
+    select g.place from unnest(v_customer, p_tenant, p_phone, p_user) with ordinality as g(id, tenant, phone, uid, place)
+    where g.id is null order by g.tenant, g.phone, g.uid, g.place
   loop
     v_customer[i] := comanda_customer(
       p_tenant[i], p_number[i], p_wamid[i], p_phone[i], p_user[i], p_name[i], p_sent_at[i]);
   end loop;
-  return query
-  with numbered as materialized (
-    -- The row's own number follows the order of arrival, whatever order the rows are written in.
-    select g.place, nextval('inbox_id_seq') as id from generate_series(1, cardinality(p_tenant)) as g(place)
-  ), given as (
-    select g.*, n.id, coalesce(nullif(c.merged_into, 0), c.id) as known,
-      row_number() over (partition by g.number, g.wamid order by g.place) = 1 as first
-    from unnest(p_tenant, p_number, p_wamid, v_customer, p_type, p_payload, p_contact, p_sent_at, p_state)
-      with ordinality as g(tenant, number, wamid, customer, type, payload, contact, sent_at, state, place)
-    join numbered n on n.place = g.place
-    join customers c on c.id = g.customer and c.tenant = g.tenant
-  ), kept as (
-    insert into inbox
+  -- The row's own number follows the order of arrival, whatever order the rows are written in.
+  select array_agg(nextval('inbox_id_seq')) into v_id from generate_series(1, cardinality(p_tenant));
+  insert into inbox
       (id, tenant, phone_number_id, wamid, customer_id, type, payload, contact, sent_at, received_at, state, owner,
         attempts)
-    select g.id, g.tenant, g.number, g.wamid, g.known, g.type, g.payload, g.contact, g.sent_at, v_now, g.state, p_owner,
-      0
-    from given g where g.first order by g.number, g.wamid
-    on conflict (phone_number_id, wamid) do nothing
-    returning inbox.phone_number_id, inbox.wamid
-  )
-  select g.place::int, g.known, g.first and k.wamid is not null
-  from given g left join kept k on k.phone_number_id = g.number and k.wamid = g.wamid;
+    select g.id, g.tenant, g.number, g.wamid, g.customer, g.type, g.payload, g.contact, g.sent_at, v_now, g.state,
+      p_owner, 0
+    from unnest(v_id, p_tenant, p_number, p_wamid, v_customer, p_type, p_payload, p_contact, p_sent_at, p_state)
+      as g(id, tenant, number, wamid, customer, type, payload, contact, sent_at, state)
+    order by g.number, g.wamid, g.id
+    on conflict (phone_number_id, wamid) do nothing;
+  get diagnostics v_new = row_count;
+  if v_new = cardinality(p_tenant) and v_customer = p_customer then return; end if;
+  return query
+  select g.place::int, g.customer, g.fresh from (
+    select g.place, g.known, g.customer, exists (select 1 from inbox b where b.id = g.id) as fresh
+    from unnest(p_customer, v_customer, v_id) with ordinality as g(known, customer, id, place)
+  ) g where g.customer <> g.known or not g.fresh;
 end $$;
 
 -- A status raises the state of the message it speaks of, never lowers it; all but the best of a message are only kept.
