@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Boolean, Column, Computed, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 # SQLite gives an INTEGER PRIMARY KEY its number; PostgreSQL wants 64 bits for the same.
 _SERIAL = BigInteger().with_variant(Integer(), "sqlite")
+
+
+OPEN_SENDS = "state IN ('queued', 'sending', 'unknown')"
 
 
 def _serial() -> Column[int]:
@@ -208,7 +211,7 @@ class OutboxRow(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("inbox_id", "position"),
         Index("outbox_wamid", "phone_number_id", "wamid"),
-        Index("outbox_open", "customer_id", **_where("state IN ('queued', 'sending', 'unknown')")),
+        Index("outbox_open", "customer_id", **_where("is_open")),
     )
 
     id: int | None = Field(default=None, sa_column=_serial())
@@ -219,6 +222,9 @@ class OutboxRow(SQLModel, table=True):
     position: int
     payload: str = Field(sa_type=Text)
     state: str = Field(sa_column=Column(String(10), nullable=False))
+    is_open: bool | None = Field(default=None, sa_column=Column(Boolean, Computed(OPEN_SENDS, persisted=True)))
+    """Whether it may still leave. A column, because PostgreSQL changes a row in its place as long as no column that an
+    index names is changed, and most changes of `state` are none of this."""
     owner: str = Field(max_length=64)
     attempts: int = Field(default=0)
     ambiguous: int = Field(default=0)

@@ -77,6 +77,6 @@ def pause(database: Connection, tenant: str, told: Pause) -> None:
         " AND (?5 = '' OR NOT EXISTS (SELECT 1 FROM outbox WHERE phone_number_id = conversations.phone_number_id"
         " AND wamid = ?5))"
         " AND (?5 = '' OR NOT EXISTS (SELECT 1 FROM outbox WHERE customer_id = conversations.customer_id"
-        " AND state IN ('queued', 'sending', 'unknown')))",
+        " AND is_open))",
         (told.until, tenant, told.kind, told.value, told.wamid),
     )

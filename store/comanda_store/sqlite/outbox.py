@@ -9,7 +9,7 @@ from comanda_store.requests import AHEAD_MS, BEHIND_MS, NEAR_MS, PAIR_BURST, PAI
 
 _look = (
     "SELECT EXISTS (SELECT 1 FROM outbox e WHERE e.customer_id = o.customer_id AND e.id < o.id"
-    " AND e.state IN ('queued', 'sending', 'unknown') AND e.state <> 'unknown'),"
+    " AND e.is_open AND e.state <> 'unknown'),"
     " o.due_at, c.pair_free_at, c.last_inbound_at, k.sends_to, k.unreachable_code, coalesce(n.free_at_us, 0)"
     " FROM outbox o JOIN conversations c ON c.customer_id = o.customer_id JOIN customers k ON k.id = o.customer_id"
     " LEFT JOIN numbers n ON n.phone_number_id = o.phone_number_id"

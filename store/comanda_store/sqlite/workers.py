@@ -8,8 +8,8 @@ from comanda_store.records import Backlog, PendingSend, Takeover, TenantScope, W
 from comanda_store.requests import SWEEP_LIMIT, Worker
 
 _LIVING = "(SELECT incarnation FROM workers WHERE seen_at > :lease)"
-_OPEN = "state IN ('queued', 'sending', 'unknown')"
-"""The very words of the partial index `outbox_open`: SQLite uses it only for a statement that says the same."""
+_OPEN = "is_open"
+"""The very word of the partial index `outbox_open`: SQLite uses it only for a statement that says the same."""
 
 
 def heartbeat(database: Connection, worker: Worker, now: int) -> None:
@@ -134,7 +134,7 @@ def backlog(database: Connection, now: int) -> Backlog:
 
 _OLD_SENDS = (
     "SELECT o.id FROM inbox i JOIN outbox o ON o.inbox_id = i.id WHERE i.received_at < :messages"
-    " AND o.state NOT IN ('queued', 'sending', 'unknown') LIMIT :limit"
+    " AND NOT o.is_open LIMIT :limit"
 )
 _ORDERED = (
     "SELECT i.id FROM inbox i JOIN orders o ON o.inbox_id = i.id WHERE i.received_at < :messages"

@@ -235,6 +235,7 @@ def _outcomes() -> None:
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("payload", sa.Text(), nullable=False),
         sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("is_open", sa.Boolean(), sa.Computed("state IN ('queued', 'sending', 'unknown')", persisted=True)),
         sa.Column("owner", sa.String(length=64), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("ambiguous", sa.Integer(), nullable=False),
@@ -250,7 +251,7 @@ def _outcomes() -> None:
         "outbox",
         ["customer_id"],
         unique=False,
-        **_where("state IN ('queued', 'sending', 'unknown')"),
+        **_where("is_open"),
     )
     op.create_index("outbox_wamid", "outbox", ["phone_number_id", "wamid"], unique=False)
     op.create_table(

@@ -28,19 +28,19 @@ declare
 begin
   perform set_config('comanda.duty', 'sweep', true);
   update outbox o set state = 'unknown', ambiguous = o.ambiguous + 1, owner = p_owner, updated_at = v_now
-    where o.state = 'sending' and (o.owner <> all (v_living) or (o.owner = p_owner and o.updated_at < v_now - p_forgotten));
+    where o.is_open and o.state = 'sending' and (o.owner <> all (v_living) or (o.owner = p_owner and o.updated_at < v_now - p_forgotten));
   update outbox o set owner = '', updated_at = v_now
-    where o.state = 'unknown' and o.owner = p_owner and o.ambiguous > 1 and o.updated_at < v_now - p_unknown;
+    where o.is_open and o.state = 'unknown' and o.owner = p_owner and o.ambiguous > 1 and o.updated_at < v_now - p_unknown;
   return query
     update outbox o set state = 'queued', updated_at = v_now
-    where o.state = 'unknown' and o.owner = p_owner and o.ambiguous <= 1 and o.updated_at < v_now - p_unknown
+    where o.is_open and o.state = 'unknown' and o.owner = p_owner and o.ambiguous <= 1 and o.updated_at < v_now - p_unknown
     returning o.id, o.tenant::text;
   update outbox o set owner = p_owner
-    where o.state = 'unknown' and o.owner <> '' and o.owner <> all (v_living);
+    where o.is_open and o.state = 'unknown' and o.owner <> '' and o.owner <> all (v_living);
   return query
     update outbox o set owner = p_owner where o.id in (
       select q.id from outbox q
-      where q.state = 'queued' and (q.owner <> all (v_living) or (q.owner = p_owner and q.updated_at < v_now - p_forgotten))
+      where q.is_open and q.state = 'queued' and (q.owner <> all (v_living) or (q.owner = p_owner and q.updated_at < v_now - p_forgotten))
       order by q.id limit p_limit for update skip locked)
     returning o.id, o.tenant::text;
 end $$;
@@ -79,7 +79,7 @@ begin
   get diagnostics v_count = row_count; v_total := v_total + v_count;
   delete from outbox where id in (
     select o.id from outbox o join inbox i on i.id = o.inbox_id
-    where i.received_at < p_messages_before and o.state not in ('queued', 'sending', 'unknown') limit p_limit);
+    where i.received_at < p_messages_before and not o.is_open limit p_limit);
   get diagnostics v_count = row_count; v_total := v_total + v_count;
   update inbox set payload = '', contact = '' where id in (
     select i.id from inbox i join orders o on o.inbox_id = i.id
@@ -103,5 +103,5 @@ begin
     (select count(*) from inbox where state = 'pending'),
     coalesce(comanda_now() - (select min(received_at) from inbox where state = 'pending'), 0),
     (select count(*) from inbox where state = 'parked'),
-    (select count(*) from outbox where state = 'unknown' and owner = '');
+    (select count(*) from outbox where is_open and state = 'unknown' and owner = '');
 end $$;

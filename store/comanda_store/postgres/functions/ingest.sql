@@ -98,7 +98,7 @@ create or replace function comanda_ingest_statuses(
   p_tenant text[], p_number text[], p_wamid text[], p_status text[], p_rank int[], p_outbox bigint[], p_payload text[],
   p_error int[]
 ) returns table (place int, fresh boolean) language plpgsql security definer
-set search_path = public, pg_temp as $$
+set search_path = public, pg_temp set enable_hashjoin = on as $$
 declare
   v_now bigint := comanda_now();
   v_fresh boolean[];
@@ -118,29 +118,39 @@ begin
   from given g left join kept k on (k.phone_number_id, k.wamid, k.status) = (g.number, g.wamid, g.status);
 
   with best as (
-    select distinct on (g.number, g.wamid) g.tenant, g.number, g.wamid, g.status, g.rank, g.outbox
+    select distinct on (g.outbox) g.tenant, g.number, g.wamid, g.status, g.rank, g.outbox
     from unnest(p_tenant, p_number, p_wamid, p_status, p_rank, p_outbox, v_fresh)
       as g(tenant, number, wamid, status, rank, outbox, fresh)
-    where g.fresh and g.rank > 0 order by g.number, g.wamid, g.rank desc
-  ), tagged as (
-    update outbox o set state = b.status, wamid = b.wamid, updated_at = v_now from best b
-    where b.outbox <> 0 and o.id = b.outbox and o.tenant = b.tenant and o.phone_number_id || '' = b.number
-      and o.state <> 'failed' and comanda_rank(o.state) < b.rank
+    where g.fresh and g.rank > 0 and g.outbox <> 0 order by g.outbox, g.rank desc
   )
-  update outbox o set state = b.status, updated_at = v_now from best b
-  where b.outbox = 0 and o.phone_number_id = b.number and o.wamid = b.wamid and o.tenant = b.tenant
+  update outbox o set state = b.status, wamid = b.wamid, updated_at = v_now from best b
+  where o.id = b.outbox and o.tenant = b.tenant and o.phone_number_id || '' = b.number
     and o.state <> 'failed' and comanda_rank(o.state) < b.rank;
+  -- Without our tag it is found by Meta's id.
+  if 0 = any (p_outbox) then
+    with best as (
+      select distinct on (g.number, g.wamid) g.tenant, g.number, g.wamid, g.status, g.rank
+      from unnest(p_tenant, p_number, p_wamid, p_status, p_rank, p_outbox, v_fresh)
+        as g(tenant, number, wamid, status, rank, outbox, fresh)
+      where g.fresh and g.rank > 0 and g.outbox = 0 order by g.number, g.wamid, g.rank desc
+    )
+    update outbox o set state = b.status, updated_at = v_now from best b
+    where o.phone_number_id = b.number and o.wamid = b.wamid and o.tenant = b.tenant
+      and o.state <> 'failed' and comanda_rank(o.state) < b.rank;
+  end if;
 
-  update outbox o set state = 'failed', error_code = g.error, updated_at = v_now
-  from unnest(p_tenant, p_number, p_wamid, p_status, p_outbox, p_error, v_fresh)
-    as g(tenant, number, wamid, status, outbox, error, fresh)
-  where g.fresh and g.status = 'failed' and g.outbox <> 0 and o.id = g.outbox and o.tenant = g.tenant
-    and o.phone_number_id || '' = g.number and o.state || '' in ('sending', 'unknown', 'sent');
-  update outbox o set state = 'failed', error_code = g.error, updated_at = v_now
-  from unnest(p_tenant, p_number, p_wamid, p_status, p_outbox, p_error, v_fresh)
-    as g(tenant, number, wamid, status, outbox, error, fresh)
-  where g.fresh and g.status = 'failed' and g.outbox = 0 and o.phone_number_id = g.number and o.wamid = g.wamid
-    and o.tenant = g.tenant and o.state || '' in ('sending', 'unknown', 'sent');
+  if 'failed' = any (p_status) then
+    update outbox o set state = 'failed', error_code = g.error, updated_at = v_now
+    from unnest(p_tenant, p_number, p_wamid, p_status, p_outbox, p_error, v_fresh)
+      as g(tenant, number, wamid, status, outbox, error, fresh)
+    where g.fresh and g.status = 'failed' and g.outbox <> 0 and o.id = g.outbox and o.tenant = g.tenant
+      and o.phone_number_id || '' = g.number and o.state || '' in ('sending', 'unknown', 'sent');
+    update outbox o set state = 'failed', error_code = g.error, updated_at = v_now
+    from unnest(p_tenant, p_number, p_wamid, p_status, p_outbox, p_error, v_fresh)
+      as g(tenant, number, wamid, status, outbox, error, fresh)
+    where g.fresh and g.status = 'failed' and g.outbox = 0 and o.phone_number_id = g.number and o.wamid = g.wamid
+      and o.tenant = g.tenant and o.state || '' in ('sending', 'unknown', 'sent');
+  end if;
 
   return query select s.place::int, s.fresh from unnest(v_fresh) with ordinality as s(fresh, place);
 end $$;
@@ -207,5 +217,5 @@ set search_path = public, pg_temp as $$
     and (p_wamid = '' or not exists (
       select 1 from outbox o where o.phone_number_id = c.phone_number_id and o.wamid = p_wamid))
     and (p_wamid = '' or not exists (
-      select 1 from outbox o where o.customer_id = c.customer_id and o.state in ('queued', 'sending', 'unknown')))
+      select 1 from outbox o where o.customer_id = c.customer_id and o.is_open))
 $$;

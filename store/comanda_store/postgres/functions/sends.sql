@@ -34,7 +34,7 @@ begin
     outcome := 'pair';
     if exists (
       select 1 from outbox e where e.customer_id = p_customer[i] and e.id < p_outbox[i]
-        and e.state in ('queued', 'sending', 'unknown') and e.state <> 'unknown'
+        and e.is_open and e.state <> 'unknown'
     ) then
       wait_ms := p_behind_ms;  -- an earlier one of its conversation, of whichever pod, goes first
       return next; continue;
@@ -45,9 +45,12 @@ begin
     end if;
     outcome := 'wait';
     if v_due = 0 then
-      insert into numbers (phone_number_id, tenant, free_at_us) values (p_number[i], p_tenant[i], 0)
-        on conflict do nothing;
       select greatest(free_at_us, v_now * 1000) into v_free_us from numbers where phone_number_id = p_number[i] for update;
+      if not found then
+        insert into numbers (phone_number_id, tenant, free_at_us) values (p_number[i], p_tenant[i], v_now * 1000)
+          on conflict (phone_number_id) do update set tenant = excluded.tenant
+          returning greatest(free_at_us, v_now * 1000) into v_free_us;
+      end if;
       v_due := v_free_us / 1000;
       if v_due - v_now > p_ahead_ms then
         wait_ms := v_due - v_now - p_ahead_ms / 2;
