@@ -117,7 +117,7 @@ class Reader:
             field=delivery.field,
             payload=bytes(delivery.item).decode(),
             links=_links(delivery),
-            pauses=_pauses(delivery, now),
+            pauses=_pauses(delivery, tenant.settings.app_id, now),
         )
 
 
@@ -128,7 +128,7 @@ def _links(delivery: Delivery) -> tuple[AliasLink, ...]:
     )
 
 
-def _pauses(delivery: Delivery, now: int) -> tuple[Pause, ...]:
+def _pauses(delivery: Delivery, app_id: str, now: int) -> tuple[Pause, ...]:
     """Return with whom somebody else talks now, by an echo of what was written or by a change of control."""
     echoes = [
         # What another app sent may be what this bot sent; what was typed into the phone never is.
@@ -139,11 +139,18 @@ def _pauses(delivery: Delivery, now: int) -> tuple[Pause, ...]:
         for alias in echo.customer
     ]
     controls = [
-        Pause(alias.kind, alias.value, 0 if control.owner == "app" else now + CONTROL_PAUSE_MS)
+        Pause(alias.kind, alias.value, 0 if _is_ours(control, app_id) else now + CONTROL_PAUSE_MS)
         for control in identity.controls(delivery.field, delivery.item)
         for alias in control.customer
     ]
     return (*echoes, *controls)
+
+
+def _is_ours(control: identity.Control, app_id: str) -> bool:
+    """Tell whether the thread is the bot's again: by the app's id, or, where the event names none, by its role."""
+    if control.app_id and app_id:
+        return control.app_id == app_id
+    return control.owner == "app"
 
 
 @lru_cache(maxsize=64)

@@ -158,11 +158,12 @@ def validate(filename: FolderOption, output: OutputOption = Output.text) -> None
 def list_orders(
     data_dir: DataDirOption = DEFAULT_DATA_DIR,
     tenant: Annotated[str | None, typer.Option(help="One restaurant alone, as namespace/name.")] = None,
+    database_url: DatabaseOption = None,
     output: OutputOption = Output.text,
 ) -> None:
-    """List the orders in a data folder, the oldest first; works while the bots run."""
+    """List the orders in a data folder or a database, the oldest first; works while the bots run."""
     try:
-        rows = orders_room.order_rows(data_dir, tenant)
+        rows = orders_room.order_rows(data_dir, tenant, database_url)
     except ComandaError as error:
         print_error(error)
         raise typer.Exit(1) from None

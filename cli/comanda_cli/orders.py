@@ -1,7 +1,9 @@
-"""`comanda orders list`: the orders in a data folder, read beside the pods that write them."""
+"""`comanda orders list`: the orders in a data folder or a database, read beside the pods that write them."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from comanda_cli.local.layout import Layout
 from comanda_contract.errors import InvalidInputError
 from comanda_flow import money
-from comanda_store import OrderLineRecord, OrderRecord, StorageError
+from comanda_store import OrderLineRecord, OrderRecord, StorageError, TenantScope
 from comanda_store.orders import list_orders
 from comanda_store.sqlite.engine import open_engine, sqlite_url
+from comanda_store.store import call_once
 
 COLUMNS = (
     ("code", "CODE"),
@@ -30,18 +33,32 @@ _POINT_CURRENCIES = frozenset(["DOP", "GTQ", "HNL", "MXN", "NIO", "PEN", "USD"])
 """Where amounts are written 1,234.50 in Spanish too; an order knows its currency, not its country."""
 
 
-def order_rows(data_dir: Path, tenant: str | None = None) -> list[dict[str, Any]]:
+def order_rows(data_dir: Path, tenant: str | None = None, database_url: str | None = None) -> list[dict[str, Any]]:
     """Return all orders of a data folder, the oldest first, each with its record's fields and some for people.
 
-    Raises `InvalidInputError` when the folder holds no data of local mode, or `StorageError`.
+    With a URL those of one tenant in that database. Raises `InvalidInputError` when the folder holds no data of local
+    mode or no tenant is named for a URL, or `StorageError`.
     """
+    if database_url is not None:
+        return _rows(_in_database(database_url, tenant))
     databases = Layout(data_dir).databases()
     if not databases:
         raise InvalidInputError(
             "--data-dir", f"{data_dir} holds no orders.", hint="Give the folder that comanda up was started with."
         )
-    orders = [order for database in databases for order in _orders(database, tenant)]
+    return _rows([order for database in databases for order in _orders(database, tenant)])
+
+
+def _rows(orders: Sequence[OrderRecord]) -> list[dict[str, Any]]:
     return [_row(order) for order in sorted(orders, key=lambda order: order.created_at)]
+
+
+def _in_database(url: str, tenant: str | None) -> list[OrderRecord]:
+    if tenant is None:
+        raise InvalidInputError(
+            "--tenant", "A database shows one restaurant at a time.", hint="Name it as namespace/name."
+        )
+    return asyncio.run(call_once(url, TenantScope(tenant, ""), lambda connection: list_orders(connection, tenant)))
 
 
 def _orders(database: Path, tenant: str | None) -> list[OrderRecord]:

@@ -1,32 +1,45 @@
-"""Which pod of a group serves a number: rendezvous hashing with readiness and bounded load.
+"""Which pod of a group serves a number: consistent hashing on a ring, with bounded load, over the live pods.
 
-Every caller that knows the same pod names computes the same order, so routers agree without talking to each other.
-Adding or removing one of N pods moves about 1/N of the numbers; a number returns to its pod when that pod comes back.
+Each pod stands at many points of a ring, a number at one; the next pod clockwise is its most wanted one. Numbers choose
+one after the other, in an order of their own, and pass a pod that holds its bound already. All of it follows from the
+names alone, so routers agree without talking to each other, whatever each of them has seen before.
+
+- A pod that goes moves its own numbers, to many others; when it comes back they return.
+- Beyond that only numbers move that the bound had sent on, or now sends on: a few in a hundred where shares are small.
+- Choosing the least loaded of several pods below their bound would balance a little better, but then each change of
+  one pod's load moves numbers between others: what was placed would move without need.
+- A number costs one digest and one search, however many pods there are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import struct
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Literal
 
 DEFAULT_LOAD_FACTOR = 1.25
 """A pod may hold at most this many times its equal share of the numbers (bounded-load consistent hashing)."""
 
+POINTS = 128
+"""Points of one pod on the ring: its natural share then strays by 1/√128, about 9 %, and the bound holds the rest."""
 
-def _weight(pod: str, phone_number_id: str) -> int:
-    return int.from_bytes(blake2b(f"{pod}\0{phone_number_id}".encode(), digest_size=8).digest(), "big")
+_INDEX_BITS = 16
+"""A point and the index of its pod are one integer, which sorts and is searched faster than a pair."""
+
+_POSITION_BYTES = 6
+
+Standing = Literal["chosen", "ready", "full", "not_ready", "avoided"]
+"""`full`: it held its bound when the number's turn came · `avoided`: live, but this router cannot reach it now."""
 
 
-@lru_cache(maxsize=262_144)
-def _order(phone_number_id: str, pods: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(pods, key=lambda pod: (-_weight(pod, phone_number_id), pod)))
-
-
-def placement_order(phone_number_id: str, pods: Collection[str]) -> tuple[str, ...]:
-    """Return the pods of a group, the most wanted first, for one number; the order of `pods` does not matter."""
-    return _order(phone_number_id, tuple(sorted(set(pods))))
+def position_of(phone_number_id: str) -> int:
+    """Return where a number stands on the ring: 48 bits of a digest. Numbers choose their pods in this order."""
+    return int.from_bytes(blake2b(phone_number_id.encode(), digest_size=_POSITION_BYTES).digest(), "big")
 
 
 def capacity(numbers: int, pods: int, load_factor: float = DEFAULT_LOAD_FACTOR) -> int:
@@ -34,47 +47,127 @@ def capacity(numbers: int, pods: int, load_factor: float = DEFAULT_LOAD_FACTOR) 
     return math.ceil(numbers / pods * load_factor) if pods else 0
 
 
-def choose(
-    phone_number_id: str,
-    pods: Collection[str],
-    ready: Collection[str],
-    *,
-    load: Mapping[str, int] | None = None,
-    bound: int | None = None,
-) -> str | None:
-    """Return the first pod in placement order that is ready and below its bound, or None if no pod is ready.
+@lru_cache(maxsize=4096)
+def _points_of(pod: str) -> tuple[int, ...]:
+    made: list[int] = []
+    for block in range(POINTS // 8):
+        made += struct.unpack(">8Q", blake2b(f"{pod}\0{block}".encode(), digest_size=64).digest())
+    return tuple(point >> _INDEX_BITS for point in made)
 
-    `load` counts what each pod holds already and `bound` is what one may hold. When all ready pods are at the bound,
-    the first ready one serves all the same: a full pod is better than a lost message.
-    """
-    order = [pod for pod in placement_order(phone_number_id, pods) if pod in ready]
-    if bound is not None and load is not None:
-        for pod in order:
-            if load.get(pod, 0) < bound:
-                return pod
-    return order[0] if order else None
+
+class Ring:
+    """Pods on a ring; the order in which they are named does not matter. At most 65,536 pods."""
+
+    def __init__(self, pods: Iterable[str]) -> None:
+        self.pods = tuple(sorted(set(pods)))
+        self._points = sorted(
+            point << _INDEX_BITS | index for index, pod in enumerate(self.pods) for point in _points_of(pod)
+        )
+
+    def order(self, phone_number_id: str) -> Iterator[str]:
+        """Give the pods, the most wanted first, for one number; each is looked for when it is asked for."""
+        seen: set[int] = set()
+        for index in self._clockwise(position_of(phone_number_id)):
+            if index not in seen:
+                seen.add(index)
+                yield self.pods[index]
+            if len(seen) == len(self.pods):
+                return
+
+    def spread(self, phone_number_ids: Iterable[str], bound: int) -> dict[str, str]:
+        """Place numbers so that no pod holds more than `bound`, which must have room for all; `{}` without pods."""
+        if not self.pods:
+            return {}
+        points, pods = self._points, self.pods
+        load = [0] * len(pods)
+        placed: dict[str, str] = {}
+        for position, number in sorted((position_of(number), number) for number in set(phone_number_ids)):
+            place = bisect_left(points, position << _INDEX_BITS)
+            index = points[place if place < len(points) else 0] & 0xFFFF
+            if load[index] >= bound:
+                index = next(each for each in self._clockwise(position) if load[each] < bound)
+            load[index] += 1
+            placed[number] = pods[index]
+        return placed
+
+    def _clockwise(self, position: int) -> Iterator[int]:
+        """Give the index of the pod at each point, from a position on and once around."""
+        points = self._points
+        start = bisect_left(points, position << _INDEX_BITS)
+        for place in range(start - len(points), start):
+            yield points[place] & 0xFFFF
 
 
 def place_all(
-    phone_number_ids: Iterable[str],
-    pods: Sequence[str],
+    phone_number_ids: Collection[str],
+    pods: Iterable[str],
     ready: Collection[str] | None = None,
     load_factor: float = DEFAULT_LOAD_FACTOR,
 ) -> dict[str, str]:
-    """Place all numbers of a group at once; `{}` when no pod is ready.
+    """Place all numbers of a group over its live pods, `ready` or all of `pods`; `{}` when none is live.
 
-    Numbers are placed in an order of their own (by digest), not the caller's, so that every caller decides the same.
-    No pod exceeds `capacity(numbers, ready pods)`.
+    No pod holds more than `capacity(numbers, live pods)`.
     """
-    live = sorted(set(pods) if ready is None else set(pods) & set(ready))
-    numbers = sorted(set(phone_number_ids), key=lambda number: (_weight("", number), number))
-    bound = capacity(len(numbers), len(live), load_factor)
-    load = dict.fromkeys(live, 0)
-    placed: dict[str, str] = {}
-    for number in numbers:
-        pod = choose(number, pods, load.keys(), load=load, bound=bound)
-        if pod is None:
-            return {}
+    ring = Ring(pods if ready is None else set(pods) & set(ready))
+    return ring.spread(phone_number_ids, capacity(len(set(phone_number_ids)), len(ring.pods), load_factor))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One pod in the order of a number: what it holds, and why it is or is not the number's."""
+
+    pod: str
+    load: int
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Where a number goes and why. `pod` is None when no pod is live; `bound` is what one pod may hold."""
+
+    pod: str | None
+    bound: int
+    candidates: tuple[Candidate, ...]
+
+
+def explain(
+    phone_number_id: str,
+    pods: Iterable[str],
+    ready: Collection[str],
+    placed: Mapping[str, str],
+    avoided: Collection[str] = (),
+) -> Explanation:
+    """Tell where a number goes and why each pod before that was passed.
+
+    `placed` is what `place_all` made of the group's numbers. A router that cannot reach a pod sends its numbers to the
+    next live one: `avoided` names such pods.
+    """
+    order = list(Ring(pods).order(phone_number_id))
+    load = dict.fromkeys(order, 0)
+    for pod in placed.values():
         load[pod] += 1
-        placed[number] = pod
-    return placed
+    home = placed.get(phone_number_id)
+    chosen = home
+    if home is None or home in avoided:
+        chosen = next((pod for pod in order if pod in ready and pod not in avoided), home)
+    candidates: list[Candidate] = []
+    passed_home = home is None
+    for pod in order:
+        passed_home = passed_home or pod == home
+        candidates.append(
+            Candidate(pod, load[pod], _standing(pod, chosen, ready, avoided, full=not passed_home)),
+        )
+    live = sum(pod in ready for pod in order)
+    return Explanation(chosen, capacity(len(placed), live), tuple(candidates))
+
+
+def _standing(
+    pod: str, chosen: str | None, ready: Collection[str], avoided: Collection[str], *, full: bool
+) -> Standing:
+    if pod == chosen:
+        return "chosen"
+    if pod not in ready:
+        return "not_ready"
+    if pod in avoided:
+        return "avoided"
+    return "full" if full else "ready"

@@ -37,6 +37,8 @@ class TenantSettings(msgspec.Struct, frozen=True, kw_only=True):
     waba_id: str
     display_name: str
     app: str
+    app_id: str = ""
+    """Meta's id of that app: who has a conversation is told by it."""
     plan: Literal["standard", "enterprise"] = "standard"
     locale: str = "es"
     timezone: str = "UTC"

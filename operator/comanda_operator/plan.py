@@ -223,6 +223,7 @@ class _Scheduler:
             waba_id=spec.waba_id,
             display_name=spec.display_name,
             app=spec.app_ref,
+            app_id=self._apps[spec.app_ref].spec.app_id,
             plan=spec.plan,
             locale=spec.locale,
             timezone=spec.timezone,

@@ -48,6 +48,7 @@ def list_orders(connection: Connection, tenant: str | None = None, customer: int
             total=row.total,
             created_at=row.created_at,
             lines=tuple(by_order[row.id]),
+            payment=row.payment,
         )
         for row in rows
     ]

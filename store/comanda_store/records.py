@@ -184,6 +184,8 @@ class NewOrder:
     total: int
     menu_version: str
     lines: tuple[NewOrderLine, ...]
+    payment: str = ""
+    """How the customer will pay, in their words; empty when they were not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +354,7 @@ class OrderRecord:
     total: int
     created_at: int
     lines: tuple[OrderLineRecord, ...]
+    payment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,20 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Boolean, Column, Computed, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
 # SQLite gives an INTEGER PRIMARY KEY its number; PostgreSQL wants 64 bits for the same.
@@ -156,7 +169,7 @@ class InboxRow(SQLModel, table=True):
         Index("inbox_pending", "customer_id", "sent_at", "id", **_where("state = 'pending'")),
         Index("inbox_owner", "owner", **_where("state = 'pending'")),
         Index("inbox_parked", "tenant", **_where("state = 'parked'")),
-        Index("inbox_received", "received_at"),
+        Index("inbox_received", "received_at", **_where("payload <> ''")),
     )
 
     id: int | None = Field(default=None, sa_column=_serial())
@@ -258,6 +271,7 @@ class OrderRow(SQLModel, table=True):
     delivery_fee: int = Field(sa_type=BigInteger)
     total: int = Field(sa_type=BigInteger)
     menu_version: str = Field(max_length=32)
+    payment: str = _added("", Text)
     status: str = Field(default="placed", max_length=16)
     created_at: int = Field(sa_type=BigInteger)
 

@@ -27,6 +27,7 @@ GROUP_KEY = "22" * 32
 RESTAURANT = yaml.safe_load((Path(__file__).parents[1] / "test_flow" / "pizzeria.yaml").read_text())
 RESTAURANT["accept_when_closed"] = True
 PHONE = "56911112222"
+APP_ID = "1029384756"
 
 
 def tenant(number: str = "10000011", **changes: Any) -> TenantSettings:
@@ -36,6 +37,7 @@ def tenant(number: str = "10000011", **changes: Any) -> TenantSettings:
         waba_id="20000001",
         display_name="Napoli",
         app="default",
+        app_id=APP_ID,
         locale="es-CL",
         timezone="America/Santiago",
         currency="CLP",

@@ -14,7 +14,7 @@ from comanda_botpod.inbox import InboxLimits
 from comanda_router.split import split
 from comanda_simulator.faults import Faults, GraphFault
 from tests.harness import NOW, change, text_message, until, webhook
-from tests.test_botpod.conftest import PHONE, PodUnderTest, tenant
+from tests.test_botpod.conftest import APP_ID, PHONE, PodUnderTest, tenant
 
 OTHER = "56900000000"
 NUMBER = "10000011"
@@ -26,6 +26,17 @@ async def deliver(pod: PodUnderTest, field: str, **value: Any) -> list[str]:
     parts = split("default", msgspec.json.encode(document)).deliveries
     assert parts
     return [answer.outcome for answer in (await pod.deliver(*parts)).answers]
+
+
+def handover(app_id: str) -> dict[str, Any]:
+    """Return the value of a webhook that says which app has the customer's thread now."""
+    return {
+        "recipient": {"phone_number_id": NUMBER, "display_phone_number": NUMBER},
+        "sender": {"phone_number": PHONE},
+        "timestamp": str(NOW),
+        "type": "control_passed",
+        "control_passed": {"new_owner_role": "escalation", "new_owner_app_id": app_id},
+    }
 
 
 def refuse(pod: PodUnderTest, code: int, to: str = "") -> None:
@@ -122,6 +133,16 @@ class TestOtherPeople:
         await pod.write_items(text_message("w3", text="menú", timestamp=NOW + 2))
         await pod.sql_gives("select state from inbox where wamid = 'w3'", [("done",)])
         await pod.count_replies(1)
+
+    async def test_a_thread_handed_to_another_app_comes_back_with_our_own_id(self, pod: PodUnderTest) -> None:
+        await pod.write_items(text_message("w1"))
+        await pod.count_replies(1)
+        await deliver(pod, "messaging_handovers", **handover("555"))
+        await pod.write_items(text_message("w2", text="menú", timestamp=NOW + 1))
+        await pod.sql_gives("select state from inbox where wamid = 'w2'", [("done",)])
+        await deliver(pod, "messaging_handovers", **handover(APP_ID))
+        await pod.write_items(text_message("w3", text="menú", timestamp=NOW + 2))
+        await pod.count_replies(2)
 
     @pytest.mark.parametrize(
         "item",

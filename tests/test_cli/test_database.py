@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -11,7 +12,7 @@ from comanda_store import Claim, Store
 from comanda_store.sqlite.engine import sqlite_url
 from tests.postgres import DatabaseUrls, PostgresServer
 from tests.postgres.server import SERVICE
-from tests.test_store.test_store import MESSAGE, SCOPE
+from tests.test_store.test_store import MESSAGE, ORDER, SCOPE, result
 
 runner = CliRunner()
 
@@ -56,6 +57,22 @@ async def test_parked_messages_of_a_server_are_listed_and_retried(database: Data
     assert (code, "KeyError in handle" in said) == (0, True)
     assert (await invoked("messages", "retry", "1", *where))[0] == 0
     assert await database.sql("select actor is not null, action from audit") == [(True, "message.retried")]
+
+
+async def test_the_orders_of_a_server_are_listed_one_restaurant_at_a_time(database: DatabaseUrls) -> None:
+    store = await Store.open(database.service, pod="pod-0", incarnation="pod-0:1")
+    (ingested,) = await store.ingest([MESSAGE])
+    claim = await store.claim(SCOPE, ingested.customer_id)
+    assert isinstance(claim, Claim)
+    await store.finish(claim, result(order=ORDER))
+    await store.close()
+    where = ("--database-url", database.service)
+    code, said = await invoked("orders", "list", "--tenant", "default/napoli", "-o", "json", *where)
+    assert code == 0
+    assert [(order["code"], order["payment"]) for order in json.loads(said)] == [("K7F2M", "Efectivo")]
+    assert await invoked("orders", "list", "--tenant", "default/other", *where) == (0, "No orders yet.\n")
+    code, said = await invoked("orders", "list", *where)
+    assert (code, "--tenant" in said) == (1, True)
 
 
 async def test_a_database_is_migrated_and_may_be_again(postgres: PostgresServer) -> None:

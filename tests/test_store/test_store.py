@@ -60,6 +60,7 @@ ORDER = NewOrder(
     total=19480,
     menu_version="m1",
     lines=(NewOrderLine("MARG", "Pizza Margarita", "", "sin sal", 2, 8990, 17980),),
+    payment="Efectivo",
 )
 
 
@@ -317,7 +318,7 @@ class TestOrders:
             await store.finish(await claimed(store, ingested.customer_id), result(order=ORDER))
         orders = await store.list_orders(SCOPE)
         assert len(orders) == count
-        assert all(len(order.lines) == 1 for order in orders)
+        assert all(len(order.lines) == 1 and order.payment == "Efectivo" for order in orders)
         assert await store.list_orders(TenantScope("default/other", "22")) == []
 
 

@@ -30,6 +30,7 @@ def new_order(draft: OrderDraft, menu_version: str) -> NewOrder:
         total=draft.total_minor,
         menu_version=menu_version,
         lines=tuple(map(_line, draft.lines)),
+        payment=draft.payment,
     )
 
 

@@ -114,8 +114,8 @@ def _queue(database: Connection, owner: str, claimed: Claim, message: tuple[int,
 
 _add_order = (
     "INSERT INTO orders (tenant, code, inbox_id, customer_id, customer_name, fulfilment, address, latitude, longitude,"
-    " notes, currency, subtotal, delivery_fee, total, menu_version, status, created_at)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'placed', ?)"
+    " notes, currency, subtotal, delivery_fee, total, menu_version, payment, status, created_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'placed', ?)"
 )
 _add_line = (
     "INSERT INTO order_lines (order_id, position, tenant, sku, name, options, notes, quantity, unit_price, total)"
@@ -140,6 +140,7 @@ def _write_order(database: Connection, claimed: Claim, order: NewOrder, now: int
         order.delivery_fee,
         order.total,
         order.menu_version,
+        order.payment,
         now,
     )
     order_id = database.execute(_add_order, row).lastrowid

@@ -132,16 +132,15 @@ def backlog(database: Connection, now: int) -> Backlog:
     return Backlog(pending, now - oldest if oldest is not None else 0, parked, unknown)
 
 
-_OLD_SENDS = (
-    "SELECT o.id FROM inbox i JOIN outbox o ON o.inbox_id = i.id WHERE i.received_at < :messages"
-    " AND NOT o.is_open LIMIT :limit"
-)
+_OLD = "i.received_at < :messages AND i.payload <> ''"
+"""A message without a text is an order's and stays. The very words of the partial index `inbox_received`."""
+_OLD_SENDS = f"SELECT o.id FROM inbox i JOIN outbox o ON o.inbox_id = i.id WHERE {_OLD} AND NOT o.is_open LIMIT :limit"
 _ORDERED = (
-    "SELECT i.id FROM inbox i JOIN orders o ON o.inbox_id = i.id WHERE i.received_at < :messages"
-    " AND i.payload <> '' LIMIT :limit"
+    f"SELECT i.id FROM inbox i JOIN orders o ON o.inbox_id = i.id WHERE {_OLD}"
+    " AND NOT EXISTS (SELECT 1 FROM outbox s WHERE s.inbox_id = i.id) LIMIT :limit"
 )
 _OLD_MESSAGES = (
-    "SELECT i.id FROM inbox i WHERE i.received_at < :messages AND i.state NOT IN ('pending', 'parked')"
+    f"SELECT i.id FROM inbox i WHERE {_OLD} AND i.state NOT IN ('pending', 'parked')"
     " AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.inbox_id = i.id)"
     " AND NOT EXISTS (SELECT 1 FROM outbox s WHERE s.inbox_id = i.id) LIMIT :limit"
 )

@@ -48,6 +48,7 @@ class OrderWish(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     latitude: float | None = None
     longitude: float | None = None
     notes: _Long = ""
+    payment: _Short = ""
 
 
 class Timer(msgspec.Struct, frozen=True, kw_only=True):

@@ -126,6 +126,7 @@ def draft_of(restaurant: Restaurant, wish: OrderWish, now: datetime, message_id:
         latitude=wish.latitude,
         longitude=wish.longitude,
         notes=wish.notes[:NOTES],
+        payment=wish.payment,
     )
     bill = price(restaurant, state, restaurant.language)
     if bill.coverage is not None and bill.coverage.kind != "served":

@@ -23,11 +23,12 @@ _COLUMNS = (
     ("conversations", "pair_free_at", sa.BigInteger(), "0"),
     ("outbox", "due_at", sa.BigInteger(), "0"),
     ("inbox", "problem", sa.Text(), ""),
+    ("orders", "payment", sa.Text(), ""),
     ("costs", "market", sa.String(length=40), ""),
     ("costs", "currency", sa.String(length=3), ""),
     ("costs", "reason", sa.String(length=40), ""),
 )
-_AGED = ("account_events", "inbox", "statuses")
+_AGED = ("account_events", "statuses")
 """What is thrown away by age."""
 
 
@@ -40,6 +41,8 @@ def upgrade() -> None:
     op.create_index("inbox_parked", "inbox", ["tenant"], sqlite_where=parked, postgresql_where=parked)
     for table in _AGED:
         op.create_index(f"{table}_received", table, ["received_at"])
+    worded = sa.text("payload <> ''")
+    op.create_index("inbox_received", "inbox", ["received_at"], sqlite_where=worded, postgresql_where=worded)
     op.create_table(
         "numbers",
         sa.Column("phone_number_id", sa.String(length=32), nullable=False),
@@ -68,6 +71,7 @@ def downgrade() -> None:
         schema.open_up(op.get_bind())
     op.drop_table("timers")
     op.drop_table("numbers")
+    op.drop_index("inbox_received", "inbox")
     for table in _AGED:
         op.drop_index(f"{table}_received", table)
     op.drop_index("inbox_parked", "inbox")

@@ -62,7 +62,8 @@ set search_path = public, pg_temp as $$
   ) select customer_id, tenant::text, phone_number_id::text from fired
 $$;
 
--- One slice of what is older than its keeping time. A message that became an order keeps its row and loses its text.
+-- One slice of what is older than its keeping time. A message that became an order keeps its row and, when its sends are
+-- gone, loses its text; with it it leaves the index by which old messages are found.
 create or replace function comanda_purge(p_statuses_before bigint, p_messages_before bigint, p_limit int)
 returns int language plpgsql security definer
 set search_path = public, pg_temp as $$
@@ -79,14 +80,15 @@ begin
   get diagnostics v_count = row_count; v_total := v_total + v_count;
   delete from outbox where id in (
     select o.id from outbox o join inbox i on i.id = o.inbox_id
-    where i.received_at < p_messages_before and not o.is_open limit p_limit);
+    where i.received_at < p_messages_before and i.payload <> '' and not o.is_open limit p_limit);
   get diagnostics v_count = row_count; v_total := v_total + v_count;
   update inbox set payload = '', contact = '' where id in (
     select i.id from inbox i join orders o on o.inbox_id = i.id
-    where i.received_at < p_messages_before and i.payload <> '' limit p_limit);
+    where i.received_at < p_messages_before and i.payload <> ''
+      and not exists (select 1 from outbox s where s.inbox_id = i.id) limit p_limit);
   get diagnostics v_count = row_count; v_total := v_total + v_count;
   delete from inbox where id in (
-    select i.id from inbox i where i.received_at < p_messages_before and i.state not in ('pending', 'parked')
+    select i.id from inbox i where i.received_at < p_messages_before and i.payload <> '' and i.state not in ('pending', 'parked')
       and not exists (select 1 from orders o where o.inbox_id = i.id)
       and not exists (select 1 from outbox s where s.inbox_id = i.id) limit p_limit);
   get diagnostics v_count = row_count;

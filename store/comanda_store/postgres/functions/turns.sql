@@ -80,9 +80,9 @@ begin
       sends := '{}';
       if p_order[i] is not null then
         insert into orders (tenant, code, inbox_id, customer_id, customer_name, fulfilment, address, latitude, longitude,
-            notes, currency, subtotal, delivery_fee, total, menu_version, status, created_at)
+            notes, currency, subtotal, delivery_fee, total, menu_version, payment, status, created_at)
           select p_tenant[i], o.code, p_inbox[i], p_customer[i], o.customer_name, o.fulfilment, o.address, o.latitude,
-            o.longitude, o.notes, o.currency, o.subtotal, o.delivery_fee, o.total, o.menu_version, 'placed', v_now
+            o.longitude, o.notes, o.currency, o.subtotal, o.delivery_fee, o.total, o.menu_version, o.payment, 'placed', v_now
           from jsonb_populate_record(null::orders, p_order[i]) o
           returning id into v_order;
         insert into order_lines
