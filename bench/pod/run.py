@@ -12,8 +12,8 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from bench.path.rounds import Plan, Round, run_round
 from bench.path.systems import BuilderBot
 from bench.pod import measures
 from tests.postgres import DatabaseUrls, PostgresServer
+from tests.postgres.server import OWNER, SERVICE
 
 DATABASES = ("SQLite", "PostgreSQL")
 GROWTH_ORDERS = 11_000
@@ -45,6 +46,9 @@ class Results:
     deliveries: list[measures.Deliveries] = field(default_factory=list)
     inserts: list[measures.Deliveries] = field(default_factory=list)
     orders: list[measures.Orders] = field(default_factory=list)
+    open_deliveries: list[measures.Deliveries] = field(default_factory=list)
+    open_orders: list[measures.Orders] = field(default_factory=list)
+    """PostgreSQL without row-level security: what isolation costs."""
     growth: list[measures.Orders] = field(default_factory=list)
     neighbours: list[measures.Neighbours] = field(default_factory=list)
     drains: list[measures.Drain] = field(default_factory=list)
@@ -60,6 +64,18 @@ class Fresh:
     folder: Path
     url: str
     urls: DatabaseUrls | None
+
+    @asynccontextmanager
+    async def without_isolation(self) -> AsyncIterator[None]:
+        """Let both roles see every row, whatever tenant is named, as long as this lasts."""
+        assert self.urls is not None
+        for role in (OWNER, SERVICE):
+            await self.urls.sql(f"alter role {role} bypassrls")
+        try:
+            yield
+        finally:
+            for role in (OWNER, SERVICE):
+                await self.urls.sql(f"alter role {role} nobypassrls")
 
     async def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement beside the pod."""
@@ -131,8 +147,18 @@ async def _round(  # noqa: PLR0917
         phase = found.phase
         return f"{phase.orders_per_second:.0f} orders/s, p50 {phase.p50_ms:.0f} p99 {phase.p99_ms:.0f} ms"
 
+    async def without_isolation(database: Fresh) -> str:
+        async with database.without_isolation():
+            stored, _ = await measures.deliveries(database.folder / "d", database.url, "open", seconds)
+        again = await fresh(folder / "open", name, server)
+        async with again.without_isolation():
+            placed = await measures.orders(again.folder, again.url, "open", seconds)
+        results.open_deliveries.append(stored)
+        results.open_orders.append(placed)
+        return f"{stored.per_second:,.0f}/s, {placed.phase.orders_per_second:.0f} orders/s"
+
     async def neighbours(database: Fresh) -> str:
-        found = await measures.neighbours(database.folder, database.url, name, seconds)
+        found = await measures.neighbours(database.folder, database.url, name, 3 * seconds)
         results.neighbours.append(found)
         return f"p99 {found.alone_p99_ms:.1f} ms alone, {found.beside_p99_ms:.1f} beside a flood"
 
@@ -145,6 +171,8 @@ async def _round(  # noqa: PLR0917
     if not arguments.no_peer:
         await step("inserts", inserts)
     await step("orders", orders)
+    if name == "PostgreSQL":
+        await step("no rls", without_isolation)
     await step("neighbours", neighbours)
     await step("drain", drain)
 
@@ -182,10 +210,33 @@ def make_rows(results: Results) -> list[Row]:
     rows: list[Row] = []
     for name in DATABASES:
         rows += _rows_of(name, results)
+    if results.open_orders:
+        rows += _isolation_rows(results)
     idle, few = median(results.idle_mib), median(results.few_mib)
     per_tenant = (idle - few) * 1024 * 1.024 / (measures.TENANTS - 10)
     rows.append(Row("memory per idle tenant, 10,000 loaded", per_tenant, "kB", Target("<=", 100)))
     return rows
+
+
+def _isolation_rows(results: Results) -> list[Row]:
+    def row(what: str, unit: str, kept: Sequence[float], opened: Sequence[float]) -> Row:
+        name = f"{what}, PostgreSQL, with row-level security"
+        return Row(name, median(kept), unit, None, "the same without it", median(opened))
+
+    return [
+        row(
+            "deliveries",
+            "/s",
+            [each.per_second for each in results.deliveries if each.database == "PostgreSQL"],
+            [each.per_second for each in results.open_deliveries],
+        ),
+        row(
+            "whole orders",
+            "orders/s",
+            [each.phase.orders_per_second for each in results.orders if each.database == "PostgreSQL"],
+            [each.phase.orders_per_second for each in results.open_orders],
+        ),
+    ]
 
 
 def _rows_of(name: str, results: Results) -> list[Row]:

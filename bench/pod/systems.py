@@ -15,7 +15,7 @@ from bench.path.meta import Meta, NoAnswerError, Number
 from bench.path.restaurants import restaurant
 from bench.path.wire import Client
 
-from comanda_contract.deliveries import Answer, Delivery, DeliveryBatch, decode_answers, encode_batch
+from comanda_contract.deliveries import NO_CONTACT, Answer, Delivery, DeliveryBatch, decode_answers, encode_batch
 from comanda_contract.names import DELIVERIES_PATH, READY_PATH
 from comanda_contract.tenancy import CredentialShard, TenantSettings, TenantShard
 
@@ -194,5 +194,5 @@ def delivery_of(number: Number, value: dict[str, Any]) -> Delivery:
         app="default",
         waba_id=number.waba_id,
         item=msgspec.Raw(msgspec.json.encode(item)),
-        **({"contact": msgspec.Raw(msgspec.json.encode(contacts[0]))} if contacts else {}),
+        contact=msgspec.Raw(msgspec.json.encode(contacts[0])) if contacts else NO_CONTACT,
     )

@@ -49,7 +49,7 @@ class Reader:
         user_id = message.from_user_id or contact.user_id
         # A group's message is no one-to-one conversation, and a sender without any address cannot be answered.
         turnless = message.type in TURNLESS_TYPES or bool(message.group_id) or not (phone or user_id)
-        silent = turnless or tenant.settings.suspended or delivery.field != "messages"
+        silent = turnless or tenant.settings.suspended or delivery.muted or delivery.field != "messages"
         # A clock ahead of ours must not hold the window open or a message back.
         sent_at = min(message.sent_at * 1000 or now, now)
         return InboundItem(

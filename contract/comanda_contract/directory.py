@@ -36,6 +36,12 @@ class NumberEntry(msgspec.Struct, frozen=True, kw_only=True):
     app: str
     group: str
     ready: bool = True
+    waba_id: str = ""
+    """The WhatsApp Business Account: what is told of it as a whole concerns each of its numbers."""
+    inbound_per_minute: int = 600
+    """Customer messages a minute that are taken on average …"""
+    inbound_burst: int = 300
+    """… and how many may come at once above that."""
 
 
 class Directory(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from comanda_contract.names import DEFAULT_APP, group_name, pod_name
 from comanda_contract.resources import BotPool, Condition, Handler, WhatsAppApp, WhatsAppTenant
 from comanda_contract.resources.app import APP_SECRET_KEY, VERIFY_TOKEN_KEY
-from comanda_contract.resources.tenant import ACCESS_TOKEN_KEY, FLOW_KEY, RESTAURANT_KEY
+from comanda_contract.resources.tenant import ACCESS_TOKEN_KEY, FLOW_KEY, RESTAURANT_KEY, Limits
 from comanda_contract.tenancy import HandlerSettings, TenantSettings
 from comanda_operator.observed import Observed
 
@@ -38,6 +38,8 @@ class TenantPlan:
 
     settings: TenantSettings
     secret: str
+    limits: Limits
+    """What the router takes in for it."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,8 @@ class _Scheduler:
             handler=_handler_settings(spec.enterprise.handler) if spec.enterprise else HandlerSettings(),
             generation=tenant.metadata.generation,
         )
-        return TenantPlan(settings=settings, secret=_ref(tenant, spec.credentials.secret_ref.name))
+        secret = _ref(tenant, spec.credentials.secret_ref.name)
+        return TenantPlan(settings=settings, secret=secret, limits=spec.limits)
 
 
 def webhook_path(app: str) -> str:

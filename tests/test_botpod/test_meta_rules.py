@@ -157,6 +157,13 @@ class TestOtherPeople:
         assert await pod.write_items({"id": "w1", "from": PHONE, "timestamp": str(NOW), **item}) == ["stored"]
         assert await pod.sql("select state from inbox") == [("silent",)]
 
+    async def test_a_message_of_a_flood_is_stored_and_gets_no_turn(self, pod: PodUnderTest) -> None:
+        document = webhook(change(NUMBER, messages=[text_message("w1")]))
+        (part,) = split("default", msgspec.json.encode(document)).deliveries
+        answers = (await pod.deliver(msgspec.structs.replace(part, muted=True))).answers
+        assert [answer.outcome for answer in answers] == ["stored"]
+        assert await pod.sql("select state from inbox") == [("silent",)]
+
     @pytest.mark.parametrize("field", ["history", "smb_app_state_sync", "calls", "user_preferences"])
     async def test_other_fields_are_kept_and_start_no_turn(self, pod: PodUnderTest, field: str) -> None:
         assert await deliver(pod, field, history=[{"threads": []}]) == ["stored"]

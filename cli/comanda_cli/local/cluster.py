@@ -255,6 +255,9 @@ class LocalCluster:
                 app=tenant.settings.app,
                 group=group.plan.key,
                 ready=tenant.settings.phone_number_id in self._served,
+                waba_id=tenant.settings.waba_id,
+                inbound_per_minute=tenant.limits.inbound_per_minute,
+                inbound_burst=tenant.limits.inbound_burst,
             )
             for group in self._groups.values()
             for tenant in group.plan.tenants
