@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-ROOMS := contract flow store operator router botpod simulator cli
+ROOMS := contract flow store kube operator router botpod simulator cli
 SOURCES := $(ROOMS) tests bench tools
 say = printf '\033[1m» %s\033[0m\n'
 
@@ -42,7 +42,7 @@ demo: setup ## Three restaurants take orders on this machine; then chat with the
 
 test: setup ## Run every test
 	@chromium=$$($(BIN)/python tools/system.py chromium) && postgres=$$($(BIN)/python tools/system.py postgres) && \
-		strace=$$($(BIN)/python tools/system.py strace) && \
+		strace=$$($(BIN)/python tools/system.py strace) && $(BIN)/python tools/system.py openssl > /dev/null && \
 		COMANDA_CHROMIUM=$$chromium COMANDA_POSTGRES=$$postgres COMANDA_STRACE=$$strace $(BIN)/python -m pytest $(TEST_ARGS)
 
 torture: setup ## Many more runs under faults (TORTURE_ARGS="--seeds 50 --faults 40 --database both")

@@ -6,6 +6,8 @@ import pytest
 
 from tests.postgres import DatabaseUrls, PostgresServer, postgres_server
 
+pytest_plugins = ["tests.cluster.plugin"]
+
 
 @pytest.fixture(scope="session")
 def running_postgres() -> Iterator[PostgresServer]:

@@ -1,4 +1,4 @@
-"""Print the path of a program that no Python package brings: `python tools/system.py chromium`, or `postgres`.
+"""Print the path of a program that no Python package brings: `python tools/system.py chromium`, `postgres` …
 
 On Debian and Ubuntu as root it is installed when it is missing; elsewhere the error says what to install.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 PROGRAMS = {
     "chromium": ("COMANDA_CHROMIUM", ("chromium", "chromium-browser", "google-chrome"), ["chromium"]),
+    "openssl": ("COMANDA_OPENSSL", ("openssl",), ["openssl"]),
     "strace": ("COMANDA_STRACE", ("strace",), ["strace"]),
     "postgres": ("COMANDA_POSTGRES", ("postgres",), ["postgresql"]),
 }
