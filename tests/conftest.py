@@ -3,10 +3,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.postgres import DatabaseUrls, PostgresServer, postgres_server
 
 pytest_plugins = ["tests.cluster.plugin"]
+
+# How long one example takes says more about the machine than about the code.
+settings.register_profile("comanda", deadline=None)
+settings.load_profile("comanda")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import aiohttp
 import typer
 from rich.console import Console
 
+from comanda_cli import dead_letters
 from comanda_cli import doctor as doctor_room
 from comanda_cli import messages as messages_room
 from comanda_cli import orders as orders_room
@@ -35,6 +36,8 @@ app = typer.Typer(
 orders_app = typer.Typer(help="Orders that the bots took.", no_args_is_help=True)
 tenant_app = typer.Typer(help="Restaurants and what serves them.", no_args_is_help=True)
 app.add_typer(orders_app, name="orders")
+dead_letter_app = typer.Typer(help="What reached the router and belonged to nobody.", no_args_is_help=True)
+app.add_typer(dead_letter_app, name="dead-letter")
 app.add_typer(tenant_app, name="tenant")
 messages_app = typer.Typer(help="Messages that staff has to look at.", no_args_is_help=True)
 app.add_typer(messages_app, name="messages")
@@ -195,6 +198,61 @@ def list_parked(
         print_error(error)
         raise typer.Exit(1) from None
     print_rows(output, messages_room.COLUMNS, rows, "No parked messages.")
+
+
+RouterUrlOption = Annotated[
+    str | None, typer.Option("--router-url", help="Where the router listens.", show_default="http://127.0.0.1:8080")
+]
+
+
+@dead_letter_app.command("list")
+def list_dead_letters(
+    *,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    every: Annotated[bool, typer.Option("--all", help="Also those that were handed in again.")] = False,
+    output: OutputOption = Output.text,
+) -> None:
+    """List the dead letters of a data folder, or in a router's container its own, the oldest first."""
+    rows = dead_letters.letter_rows(dead_letters.Place.of(data_dir, None), replayed=every)
+    print_rows(output, dead_letters.COLUMNS, rows, "No dead letters.")
+
+
+LetterArgument = Annotated[str, typer.Argument(help="The letter's ID, as `comanda dead-letter list` shows it.")]
+
+
+@dead_letter_app.command("show")
+def show_dead_letter(letter: LetterArgument, data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
+    """Print one dead letter whole, as JSON. It holds what a customer wrote."""
+    try:
+        print_json(dead_letters.shown(dead_letters.Place.of(data_dir, None), letter))
+    except ComandaError as error:
+        print_error(error)
+        raise typer.Exit(1) from None
+
+
+@dead_letter_app.command("replay")
+def replay_dead_letters(
+    letters: Annotated[list[str] | None, typer.Argument(help="IDs, as `comanda dead-letter list` shows them.")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every letter that has a tenant now.")] = False,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    router_url: RouterUrlOption = None,
+) -> None:
+    """Hand dead letters in again, now that a tenant has their number; what is stored already is known by its id."""
+    place = dead_letters.Place.of(data_dir, router_url)
+    wanted = [row["id"] for row in dead_letters.letter_rows(place)] if every else letters or []
+    refused = 0
+    for letter in wanted:
+        try:
+            asyncio.run(dead_letters.replay(place, letter))
+        except ComandaError as error:
+            refused += 1
+            print_error(error)
+        else:
+            typer.echo(f"Letter {letter} was taken.")
+    if not wanted:
+        typer.echo("Nothing to hand in: name letters, or give --all.")
+    raise typer.Exit(1 if refused else 0)
 
 
 @messages_app.command("retry")

@@ -1,26 +1,31 @@
-"""The router's HTTP surface: Meta's challenge, webhooks, health, readiness, metrics."""
+"""The router's HTTP surface: Meta's challenge, webhooks, health, readiness, metrics, and where a number goes."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
-import aiohttp
 import structlog
 from fastapi import FastAPI
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from comanda_contract.names import DEFAULT_APP, HEALTH_PATH, READY_PATH
+from comanda_contract.names import DEFAULT_APP
 from comanda_router.apps import Apps
 from comanda_router.dead_letters import DeadLetters
-from comanda_router.deliver import Lines
+from comanda_router.deliver import LineLimits, Lines
+from comanda_router.health import Health, add_health_routes, serving_health
+from comanda_router.hot import Answers
+from comanda_router.limits import Limits
+from comanda_router.metrics import PODS
 from comanda_router.places import Places
+from comanda_router.plain import PlainWebhooks
 from comanda_router.settings import RouterSettings
-from comanda_router.webhook import WebhookReceiver
+from comanda_router.webhook import Webhooks
 
 _log = structlog.get_logger()
 
@@ -28,39 +33,73 @@ _log = structlog.get_logger()
 class RouterApp:
     """The ASGI app: webhooks go straight to their receiver, everything else through FastAPI."""
 
-    def __init__(self, surface: ASGIApp, receiver: WebhookReceiver | None = None) -> None:
+    def __init__(self, surface: ASGIApp, health: Health) -> None:
         self._surface = surface
-        self.receiver = receiver
+        self._plain: PlainWebhooks | None = None
+        self.health = health
+        self.answers = Answers()
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """What the hot path hands webhooks to; there once the app has started."""
+        assert self._plain is not None  # noqa: S101 - no connection is accepted before
+        return self._plain.webhooks
+
+    def start(self, webhooks: Webhooks) -> None:
+        """Take webhooks from now on."""
+        self._plain = PlainWebhooks(webhooks)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Dispatch one connection event."""
-        if scope["type"] == "http" and scope["method"] == "POST" and self.receiver is not None:
-            await self.receiver(scope, receive, send)
+        if scope["type"] == "http" and scope["method"] == "POST" and self._plain is not None:
+            await self._plain(scope, receive, send)
         else:
             await self._surface(scope, receive, send)
 
 
-def create_app(settings: RouterSettings) -> RouterApp:
-    """Return the ASGI app of one router; starting it loads the directory and the apps' secrets."""
+def create_app(settings: RouterSettings, health_listener: socket.socket | None = None) -> RouterApp:
+    """Return the ASGI app of one router; starting it loads the directory and the apps' secrets.
+
+    Without a listener for them, the routes for health and administration are the app's own.
+    """
     apps = Apps(settings.apps_dir)
     places = Places(settings.directory_file)
+    limits = LineLimits(
+        deadline_seconds=settings.deadline_seconds,
+        stall_seconds=min(settings.stall_seconds, settings.deadline_seconds / 2),
+        waiting_deliveries=settings.pod_queue_deliveries,
+        waiting_bytes=settings.pod_queue_bytes,
+    )
+    lines = Lines(bytes.fromhex(settings.master_key.get_secret_value()), limits)
+    health = Health(places, lines)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
-        async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
-            lines = Lines(session, bytes.fromhex(settings.master_key.get_secret_value()), settings.deadline_seconds)
-            dead_letters = DeadLetters(settings.dead_letters_dir, settings.dead_letters_bytes)
-            router.receiver = WebhookReceiver(apps, places, lines, dead_letters, settings.deadline_seconds)
-            _refresh(apps, places)
-            refreshing = asyncio.create_task(_keep_fresh(apps, places, settings.reload_seconds), name="refresh")
-            _log.info("router_started", apps=len(places.directory.apps), numbers=len(places.directory.numbers))
+        dead_letters = DeadLetters(settings.dead_letters_dir, settings.dead_letters_bytes)
+        webhooks = Webhooks(
+            apps,
+            places,
+            lines,
+            dead_letters,
+            Limits(settings.customer_per_minute, settings.customer_burst),
+            deadline_seconds=settings.deadline_seconds,
+            under_way_bytes=settings.under_way_bytes,
+            log_every=settings.log_every,
+        )
+        router.start(webhooks)
+        _refresh(apps, places, webhooks)
+        lines.start()
+        PODS.follow(lines.states)
+        refreshing = asyncio.create_task(_keep_fresh(apps, places, webhooks, settings.reload_seconds), name="refresh")
+        _log.info("router_started", generation=places.generation, numbers=len(places.entries))
+        async with serving_health(partial(add_health_routes, health=health), health_listener):
             yield
-            refreshing.cancel()
-            await asyncio.gather(refreshing, return_exceptions=True)
+        refreshing.cancel()
+        await asyncio.gather(refreshing, return_exceptions=True)
+        lines.close()
 
     surface = FastAPI(title="Comanda router", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    router = RouterApp(surface)
+    router = RouterApp(surface, health)
 
     @surface.get("/webhook")
     @surface.get("/webhook/{app}")
@@ -73,35 +112,22 @@ def create_app(settings: RouterSettings) -> RouterApp:
             return PlainTextResponse("The verify token is not this app's.", status_code=403)
         return PlainTextResponse(query.get("hub.challenge", ""))
 
-    @surface.get(HEALTH_PATH)
-    async def healthz() -> Response:
-        """Answer while the event loop turns."""
-        return PlainTextResponse("ok")
-
-    @surface.get(READY_PATH)
-    async def readyz() -> Response:
-        """Tell whether the directory is loaded; without one, every webhook would be an unknown number."""
-        body = {"ready": places.loaded, "generation": places.directory.generation}
-        return JSONResponse(body, status_code=200 if places.loaded else 503)
-
-    @surface.get("/metrics")
-    async def metrics() -> Response:
-        """Prometheus' text format."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
+    if health_listener is None:
+        add_health_routes(surface, health)
     return router
 
 
-def _refresh(apps: Apps, places: Places) -> None:
+def _refresh(apps: Apps, places: Places, webhooks: Webhooks) -> None:
     # Secrets first: a number whose app is not known yet would be refused.
     apps.refresh()
     places.refresh()
+    webhooks.tidy()
 
 
-async def _keep_fresh(apps: Apps, places: Places, seconds: float) -> None:
+async def _keep_fresh(apps: Apps, places: Places, webhooks: Webhooks, seconds: float) -> None:
     while True:
         await asyncio.sleep(seconds)
         try:
-            _refresh(apps, places)
+            _refresh(apps, places, webhooks)
         except OSError as error:
             _log.error("refresh_failed", error=str(error))

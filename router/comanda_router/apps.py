@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from comanda_contract.resources.app import APP_SECRET_KEY, PREVIOUS_APP_SECRET_KEY, VERIFY_TOKEN_KEY
+from comanda_router.signature import Key
 
 
 @dataclass(frozen=True)
 class AppSecrets:
     """What authenticates one app; the current secret comes first."""
 
-    secrets: tuple[bytes, ...] = field(repr=False)
+    keys: tuple[Key, ...] = field(repr=False)
     verify_tokens: tuple[bytes, ...] = field(repr=False)
 
     def accepts_token(self, token: bytes) -> bool:
@@ -46,7 +47,7 @@ class Apps:
         if stamp == self._stamp:
             return
         apps = {folder.name: _read(folder) for folder in self._folder.iterdir() if folder.is_dir()}
-        self._apps = {name: app for name, app in apps.items() if app.secrets}
+        self._apps = {name: app for name, app in apps.items() if app.keys}
         self._stamp = stamp
 
 
@@ -54,7 +55,7 @@ def _read(folder: Path) -> AppSecrets:
     secrets = [_value(folder / key) for key in (APP_SECRET_KEY, PREVIOUS_APP_SECRET_KEY)]
     tokens = _value(folder / VERIFY_TOKEN_KEY).splitlines()
     return AppSecrets(
-        secrets=tuple(secret for secret in secrets if secret),
+        keys=tuple(Key(secret) for secret in secrets if secret),
         verify_tokens=tuple(token.strip() for token in tokens if token.strip()),
     )
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from comanda_contract.deliveries import DeliveryKind
 from comanda_router.metrics import DEAD_LETTERS
 
 Reason = Literal["unknown_number", "wrong_app", "no_number", "malformed"]
@@ -27,6 +28,9 @@ class DeadLetter:
     field: str
     phone_number_id: str
     content: bytes
+    kind: DeliveryKind = "change"
+    contact: bytes = b"null"
+    """What the sender calls themselves, so that the letter can be handed in again whole (`comanda dead-letter`)."""
 
 
 class DeadLetters:
@@ -46,11 +50,18 @@ class DeadLetters:
             if self._path.exists() and self._path.stat().st_size + len(lines) > self._half:
                 self._path.replace(self._older)
             with self._path.open("ab") as file:
+                if file.tell() and not self._ends_whole():
+                    file.write(b"\n")  # what was cut off when the disk was full spoils itself alone
                 file.write(lines)
                 file.flush()
                 os.fdatasync(file.fileno())
         for letter in letters:
-            DEAD_LETTERS.labels(reason=letter.reason).inc()
+            DEAD_LETTERS.counts[letter.reason] += 1
+
+    def _ends_whole(self) -> bool:
+        with self._path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
 
 
 def _record(letter: DeadLetter) -> dict[str, Any]:
@@ -61,5 +72,7 @@ def _record(letter: DeadLetter) -> dict[str, Any]:
         "waba_id": letter.waba_id,
         "field": letter.field,
         "phone_number_id": letter.phone_number_id,
+        "kind": letter.kind,
+        "contact": msgspec.Raw(letter.contact),
         "content": msgspec.Raw(letter.content),
     }

@@ -1,31 +1,31 @@
 """Deliveries to pods, coalesced: while one batch is on its way to a pod, what comes for it gathers and goes together.
 
-There is no timer: at rest a delivery leaves alone and at once, under load a request carries many.
+There is no timer: at rest a delivery leaves alone and at once, under load a request carries many. One batch at a time,
+on one connection that is kept alive, keeps the order in which webhooks came; two or four at a time were not faster.
+
+A pod that does not answer costs nobody else anything: what waits for it is bounded, each webhook has its deadline, and
+after a stall or a few failed connections the pod gets a rest (`breaker.py`) in which its numbers go to the next one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
-from collections import deque
-from collections.abc import Sequence
+import random
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from time import monotonic
 
-import aiohttp
 import msgspec
 import structlog
 
-from comanda_contract.deliveries import (
-    MAX_BATCH,
-    STORAGE,
-    Answer,
-    Delivery,
-    DeliveryBatch,
-    decode_answers,
-    encode_batch,
-)
-from comanda_contract.errors import UnavailableError
+from comanda_contract.deliveries import MAX_BATCH, STORAGE, STORED, Answer, BatchAnswer, decode_answers, encode_answers
 from comanda_contract.names import DELIVERIES_PATH, group_key
-from comanda_router.metrics import BATCH_SIZE
+from comanda_router.breaker import Breaker
+from comanda_router.connection import PodConnection
+from comanda_router.metrics import BATCH_SECONDS, BATCH_SIZE, BATCHES, BREAKS, LIMITS
+from comanda_router.parcels import Batch, Parcel
 from comanda_router.places import Place
 
 _log = structlog.get_logger()
@@ -33,113 +33,324 @@ _log = structlog.get_logger()
 BATCH_BYTES = 4 * 1024 * 1024
 """A batch is closed when it holds this much; a pod reads up to 8 MiB."""
 
-STREAMED_BYTES = 512 * 1024
+IDLE_SECONDS = 60.0
+"""A connection that has carried nothing for this long is closed; pods keep theirs open for 75 s."""
+
+LOOK_SECONDS = 0.05
+"""How often deadlines, stalls and rests are looked at."""
 
 
-class PodUnreachableError(UnavailableError):
-    """The pod could not be connected to, or went away before it answered; another pod may store the same deliveries."""
-
-    code = "pod_unreachable"
-
-
-_Parcel = tuple[Sequence[Delivery], "asyncio.Future[list[Answer]]"]
+@lru_cache(maxsize=MAX_BATCH)
+def _all_stored(count: int) -> bytes:
+    """Return the usual answer, which is compared and not read."""
+    return encode_answers(BatchAnswer(answers=[STORED] * count))
 
 
-class PodLine:
-    """The line to one pod: one batch under way at a time."""
+@dataclass(frozen=True, slots=True)
+class LineLimits:
+    """What one pod may cost."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, key: str, timeout_seconds: float) -> None:
-        self._session = session
-        self._url = url + DELIVERIES_PATH
-        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=1.0)
-        self._waiting: deque[_Parcel] = deque()
-        self._task: asyncio.Task[None] | None = None
+    deadline_seconds: float = 4.0
+    """From the whole webhook read to its answer, waiting included."""
+    stall_seconds: float = 1.0
+    """A batch without an answer for this long: the pod is slow or frozen, and gets a rest."""
+    connect_seconds: float = 1.0
+    waiting_deliveries: int = 8192
+    """For one pod, those on their way included; what comes on top is refused at once."""
+    waiting_bytes: int = 16 * 1024 * 1024
 
-    async def deliver(self, deliveries: Sequence[Delivery]) -> list[Answer]:
-        """Deliver with whatever else is waiting; one answer a delivery. Raises `PodUnreachableError`."""
-        future: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((deliveries, future))
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="pod-line")
-        return await future
 
-    async def _run(self) -> None:
-        try:
-            while self._waiting:
-                batch = self._next_batch()
-                await self._send(batch)
-        finally:
-            self._task = None
+Plan = Callable[[Callable[[], None]], None]
+"""Calls something in the next turn of the loop."""
 
-    def _next_batch(self) -> list[_Parcel]:
-        batch: list[_Parcel] = []
-        count = size = 0
+
+class Line:
+    """The line to one pod. Belongs to one event loop."""
+
+    def __init__(self, place: Place, key: str, limits: LineLimits, plan: Plan) -> None:
+        self.place = place
+        self._plan = plan
+        self.breaker = Breaker(random.random)
+        self.resting = False
+        """Whether deliveries should rather go to another pod."""
+        self.waiting_deliveries = self.waiting_bytes = 0
+        """Those on their way included."""
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        host, port, prefix = place.address
+        self._head = (
+            f"POST {prefix}{DELIVERIES_PATH} HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {key}\r\n"
+            "Content-Type: application/json\r\nContent-Length: "
+        ).encode()
+        self._waiting: deque[Parcel] = deque()
+        self._flush_planned = False
+        self._batch: Batch | None = None
+        """What is on its way."""
+        self._connection: PodConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._idle_since = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is on its way."""
+        return self._batch is not None or bool(self._waiting)
+
+    def put(self, parcel: Parcel) -> bool:
+        """Deliver a parcel with whatever else waits; False when too much waits already."""
+        count, size = self.waiting_deliveries + parcel.count, self.waiting_bytes + parcel.size
+        limits = self._limits
+        if (count > limits.waiting_deliveries or size > limits.waiting_bytes) and self.waiting_deliveries:
+            LIMITS.counts["pod_queue"] += 1
+            return False
+        self.waiting_deliveries, self.waiting_bytes = count, size
+        self._waiting.append(parcel)
+        if self._batch is None and not self._flush_planned:
+            self._flush_planned = True
+            self._plan(self.flush)
+        return True
+
+    def look(self, now: float) -> None:
+        """Refuse what is past its deadline, give a pod that stalls its rest, and probe one that has had it."""
+        while self._waiting and self._waiting[0].due <= now:
+            LIMITS.counts["deadline"] += 1
+            self._taken().refuse()
+        if self._batch is not None:
+            self._look_at(self._batch, now)
+        elif self.breaker.wants_probe(now):
+            self._send(Batch((), 0, 0, now))
+        elif self._connection is not None and now - self._idle_since > IDLE_SECONDS:
+            self._drop()
+
+    def close(self) -> None:
+        """Close the connection; what is still on its way is refused."""
+        self._drop()
+        self._refuse_batch()
         while self._waiting:
-            deliveries = self._waiting[0][0]
-            more = sum(len(delivery.item) for delivery in deliveries)
-            if batch and (count + len(deliveries) > MAX_BATCH or size + more > BATCH_BYTES):
+            self._taken().refuse()
+
+    # What the connection says
+
+    def on_answer(self, status: int, content: bytes) -> None:
+        """Settle a batch, each parcel with its own answers."""
+        batch = self._end()
+        now = self._idle_since = monotonic()
+        if not batch.stalled:
+            self.breaker.answered()
+            self.resting = False
+        answers = self._read(batch, status, content, now)
+        position = 0
+        for parcel in batch.parcels:
+            end = position + parcel.count
+            parcel.settle(None if answers is None else answers[position:end])
+            position = end
+        if self._waiting and not self._flush_planned:
+            self._flush_planned = True
+            self._plan(self.flush)
+
+    def on_lost(self, connection: PodConnection) -> None:
+        """Send a batch once more when only a kept-alive connection had ended, else let its webhooks try elsewhere."""
+        if connection is not self._connection:
+            return
+        self._connection = None
+        batch = self._batch
+        if batch is None:
+            return
+        if connection.answers and not connection.answering and not batch.repeated:
+            batch.repeated = True
+            self._send(batch)
+        else:
+            self._fail("lost")
+
+    # Sending
+
+    def flush(self) -> None:
+        """Send what waits, unless something is on its way."""
+        self._flush_planned = False
+        if self._waiting and self._batch is None:
+            self._send(self._next_batch())
+
+    def _next_batch(self) -> Batch:
+        waiting = self._waiting
+        parcels = [first := waiting.popleft()]
+        count, size = first.count, first.size
+        while waiting:
+            parcel = waiting[0]
+            if count + parcel.count > MAX_BATCH or size + parcel.size > BATCH_BYTES:
                 break
-            batch.append(self._waiting.popleft())
-            count, size = count + len(deliveries), size + more
+            parcels.append(waiting.popleft())
+            count, size = count + parcel.count, size + parcel.size
+        return Batch(parcels, count, size, monotonic())
+
+    def _send(self, batch: Batch) -> None:
+        self._batch = batch
+        connection = self._connection
+        if connection is not None and not connection.closing:
+            connection.post(batch.request(self._head))
+        else:
+            self._connecting = self._loop.create_task(self._connect(), name="pod-connect")
+
+    async def _connect(self) -> None:
+        host, port, _ = self.place.address
+        try:
+            async with asyncio.timeout(self._limits.connect_seconds):
+                _, self._connection = await self._loop.create_connection(lambda: PodConnection(self), host, port)
+        except OSError:  # a time-out is one too
+            self._connecting = None
+            self._fail("unreachable")
+            return
+        self._connecting = None
+        if self._batch is not None:
+            self._send(self._batch)
+
+    # Endings
+
+    def _read(self, batch: Batch, status: int, content: bytes, now: float) -> Sequence[Answer] | None:
+        """Return the pod's answer for each delivery, None for all stored, or refusals when it is none of ours."""
+        if batch.parcels:
+            BATCH_SIZE.observe(batch.count)
+            BATCH_SECONDS.observe(now - batch.sent_at)
+        answers: Sequence[Answer] = ()
+        if status == 200:
+            if content == _all_stored(batch.count):
+                BATCHES.counts["answered"] += 1
+                return None
+            try:
+                answers = decode_answers(content).answers
+            except msgspec.DecodeError:
+                answers = ()
+        if len(answers) == batch.count and status == 200:
+            BATCHES.counts["answered"] += 1
+            return answers
+        BATCHES.counts["not_understood"] += 1
+        _log.error("pod_answer_not_understood", pod=self.place.pod.name, status=status, deliveries=batch.count)
+        return [STORAGE] * batch.count
+
+    def _look_at(self, batch: Batch, now: float) -> None:
+        age = now - batch.sent_at
+        if age >= self._limits.stall_seconds and not batch.stalled:
+            batch.stalled = True
+            self._rest("stalled", begins=self.breaker.stalled(now))
+        for parcel in batch.parcels:
+            if parcel.due <= now and parcel.sender is not None:
+                LIMITS.counts["deadline"] += 1
+                parcel.refuse()
+        # Nothing hangs on a probe; a batch is waited for, since the pod may be storing it.
+        if age >= (self._limits.deadline_seconds if batch.parcels else self._limits.stall_seconds):
+            BATCHES.counts["timeout"] += 1
+            self._drop()
+            self._refuse_batch()
+            self.flush()
+
+    def _fail(self, cause: str) -> None:
+        """Let the webhooks of the batch try elsewhere: the connection could not be made, or broke."""
+        BATCHES.counts[cause] += 1
+        begins = self.breaker.failed(monotonic())
+        batch = self._end()
+        for parcel in batch.parcels:
+            if not parcel.move(self.place):
+                parcel.refuse()
+        self._rest(cause, begins=begins)
+        self.flush()
+
+    def _rest(self, cause: str, *, begins: bool) -> None:
+        """Send nothing more to a pod that has got a rest, and let what waits for it go elsewhere, where that is."""
+        self.resting = self.breaker.is_open
+        if not begins:
+            return
+        BREAKS.counts[cause] += 1
+        _log.warning("pod_rests", pod=self.place.pod.name, cause=cause, waiting=len(self._waiting))
+        for _ in range(len(self._waiting)):
+            parcel = self._taken()
+            if not parcel.move(self.place):
+                self._waiting.append(parcel)
+                self.waiting_deliveries += parcel.count
+                self.waiting_bytes += parcel.size
+
+    def _end(self) -> Batch:
+        """Take the batch off the books."""
+        batch, self._batch = self._batch, None
+        assert batch is not None  # noqa: S101 - only a batch that is on its way can end
+        self.waiting_deliveries -= batch.count
+        self.waiting_bytes -= batch.size
         return batch
 
-    async def _send(self, batch: list[_Parcel]) -> None:
-        deliveries = [delivery for parcel, _ in batch for delivery in parcel]
-        BATCH_SIZE.observe(len(deliveries))
-        try:
-            answers = await self._post(deliveries)
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, those who wait must hear of it
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
-            return
-        position = 0
-        for parcel, future in batch:
-            if not future.done():
-                future.set_result(answers[position : position + len(parcel)])
-            position += len(parcel)
+    def _refuse_batch(self) -> None:
+        if self._batch is not None:
+            for parcel in self._end().parcels:
+                parcel.refuse()
 
-    async def _post(self, deliveries: list[Delivery]) -> list[Answer]:
-        encoded = encode_batch(DeliveryBatch(deliveries=deliveries))
-        # aiohttp writes a stream in pieces and lets others run meanwhile; for a small body that is not worth it.
-        body = io.BytesIO(encoded) if len(encoded) > STREAMED_BYTES else encoded
-        try:
-            async with self._session.post(
-                self._url, data=body, headers=self._headers, timeout=self._timeout
-            ) as response:
-                content = await response.read()
-                status = response.status
-        except TimeoutError:
-            # The pod may be storing it still; another pod must not be asked as well.
-            return [STORAGE] * len(deliveries)
-        except (aiohttp.ClientError, OSError) as error:
-            raise PodUnreachableError(f"The pod did not answer ({type(error).__name__}).") from error
-        if status != 200:
-            _log.error("pod_refused_batch", status=status, deliveries=len(deliveries))
-            return [STORAGE] * len(deliveries)
-        try:
-            answers = decode_answers(content).answers
-        except msgspec.DecodeError:
-            answers = []
-        return answers if len(answers) == len(deliveries) else [STORAGE] * len(deliveries)
+    def _taken(self) -> Parcel:
+        parcel = self._waiting.popleft()
+        self.waiting_deliveries -= parcel.count
+        self.waiting_bytes -= parcel.size
+        return parcel
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()
 
 
 class Lines:
-    """All lines, one a pod address, made when first needed."""
+    """All lines, one a pod, made when first needed. Call `start` in the event loop that they are to live in."""
 
-    def __init__(self, session: aiohttp.ClientSession, master_key: bytes, timeout_seconds: float) -> None:
-        self._session = session
+    def __init__(self, master_key: bytes, limits: LineLimits) -> None:
         self._master_key = master_key
-        self._timeout_seconds = timeout_seconds
-        self._lines: dict[tuple[str, str], PodLine] = {}
+        self._limits = limits
+        self._lines: dict[Place, Line] = {}
+        self._looking: asyncio.TimerHandle | None = None
+        self._planned: list[Callable[[], None]] = []
 
-    def to(self, place: Place) -> PodLine:
+    def start(self) -> None:
+        """Look after deadlines from now on."""
+        self._looking = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+
+    def to(self, place: Place) -> Line:
         """Return the line to a pod."""
-        address = (place.group.uid, place.pod.url)
-        line = self._lines.get(address)
+        line = self._lines.get(place)
         if line is None:
-            key = group_key(self._master_key, place.group.uid)
-            line = PodLine(self._session, place.pod.url, key, self._timeout_seconds)
-            self._lines[address] = line
+            line = Line(place, group_key(self._master_key, place.group.uid), self._limits, self._plan)
+            self._lines[place] = line
         return line
+
+    def _plan(self, flush: Callable[[], None]) -> None:
+        # One call for all lines, when all connections have been read: what comes for a pod in one turn goes together.
+        if not self._planned:
+            asyncio.get_running_loop().call_soon(self._flush_all)
+        self._planned.append(flush)
+
+    def _flush_all(self) -> None:
+        planned, self._planned = self._planned, []
+        for flush in planned:
+            flush()
+
+    def keep(self, places: Collection[Place]) -> None:
+        """Close the lines to pods that are no more, once nothing is on its way on them."""
+        for place in [place for place, line in self._lines.items() if place not in places and not line.busy]:
+            self._lines.pop(place).close()
+
+    def resting(self) -> Mapping[Place, Line]:
+        """Return the lines to pods that have got a rest."""
+        return {place: line for place, line in self._lines.items() if line.resting}
+
+    def states(self) -> Mapping[str, float]:
+        """Count the pods that have a line by the state of their breaker."""
+        return Counter(line.breaker.state for line in self._lines.values())
+
+    def close(self) -> None:
+        """Close every line."""
+        if self._looking is not None:
+            self._looking.cancel()
+        for line in self._lines.values():
+            line.close()
+        self._lines.clear()
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = monotonic()
+        for line in list(self._lines.values()):
+            line.look(now)
+        self._looking = loop.call_later(LOOK_SECONDS, self._look)

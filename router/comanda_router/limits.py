@@ -7,12 +7,9 @@ stored and starts no turn. Nothing is dropped.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-CUSTOMER_PER_MINUTE = 60
-"""What one customer may send to one number on average: one message a second, more than anybody types …"""
-CUSTOMER_BURST = 60
-"""… and at once, as when a phone that was offline comes back."""
 CUSTOMERS_KEPT = 100_000
 
 
@@ -39,7 +36,9 @@ class Bucket:
 class Limits:
     """The buckets of all numbers, and of the customers that wrote lately."""
 
-    def __init__(self, customers_kept: int = CUSTOMERS_KEPT) -> None:
+    def __init__(self, customer_per_minute: int, customer_burst: int, customers_kept: int = CUSTOMERS_KEPT) -> None:
+        self._customer_per_minute = customer_per_minute
+        self._customer_burst = customer_burst
         self._numbers: dict[str, Bucket] = {}
         self._customers: dict[tuple[str, str], Bucket] = {}
         self._kept = customers_kept
@@ -59,9 +58,9 @@ class Limits:
             if len(self._customers) >= self._kept:
                 self._forget(now)
             bucket = self._customers[key] = Bucket()
-        return bucket.take(now, CUSTOMER_PER_MINUTE, CUSTOMER_BURST)
+        return bucket.take(now, self._customer_per_minute, self._customer_burst)
 
-    def keep_numbers(self, known: frozenset[str] | set[str]) -> None:
+    def keep_numbers(self, known: AbstractSet[str]) -> None:
         """Forget numbers that the directory no longer names."""
         for number in self._numbers.keys() - known:
             del self._numbers[number]

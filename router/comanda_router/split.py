@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -24,7 +24,7 @@ from comanda_contract.cloud.webhook import (
     decode_value,
     number_of,
 )
-from comanda_contract.deliveries import NO_CONTACT, Delivery, DeliveryKind
+from comanda_contract.deliveries import NO_CONTACT, Delivery
 
 _any_json = msgspec.json.Decoder().decode
 
@@ -50,8 +50,54 @@ class NotJsonError(ValueError):
     """The body is not JSON."""
 
 
+class _UsualChange(msgspec.Struct):
+    field: str = ""
+    value: Value | None = None
+
+
+class _UsualEntry(msgspec.Struct):
+    id: str = ""
+    changes: list[_UsualChange] | None = None
+
+
+class _UsualEnvelope(msgspec.Struct):
+    object: str = ""
+    entry: list[_UsualEntry] | None = None
+
+
+_decode_usual = msgspec.json.Decoder(_UsualEnvelope, strict=False).decode
+
+
 def split(app: str, body: bytes) -> Split:
     """Split a webhook of an app. Raises `NotJsonError`; every JSON document gives an answer, `{}` an empty one."""
+    usual = split_usual(app, body)
+    return split_any(app, body) if usual is None else Split(usual, ())
+
+
+def split_usual(app: str, body: bytes) -> tuple[Delivery, ...] | None:
+    """Split a body in which each change names its number and holds messages or statuses; None for any other.
+
+    Such a body is read in one go, in half the time; what comes out is what `split_any` makes of it.
+    """
+    try:
+        envelope = _decode_usual(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    deliveries: list[Delivery] = []
+    for entry in envelope.entry or ():
+        for change in entry.changes or ():
+            value = change.value
+            if value is None or not (value.messages or value.statuses):
+                return None
+            number = value.metadata.phone_number_id if value.metadata is not None else ""
+            if not number:
+                return None
+            _add_items(deliveries, (number, app, entry.id, change.field or "messages"), value)
+    return tuple(deliveries)
+
+
+def split_any(app: str, body: bytes) -> Split:
+    """Split any body, each change for itself. Raises `NotJsonError`."""
     try:
         envelope = _envelope(body)
     except NotJsonError:
@@ -63,11 +109,8 @@ def split(app: str, body: bytes) -> Split:
     unroutable: list[Unroutable] = []
     for entry in envelope.entry or ():
         for change in entry.changes or ():
-            for part in _parts(app, entry, change):
-                if isinstance(part, Delivery):
-                    deliveries.append(part)
-                else:
-                    unroutable.append(part)
+            if not _add_change(deliveries, app, entry, change):
+                unroutable.append(Unroutable(change.field, entry.id, bytes(change.value)))  # noqa: PERF401 - both grow
     return Split(tuple(deliveries), tuple(unroutable))
 
 
@@ -75,6 +118,24 @@ _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL
 )
 _HALF_PAIR_LENGTH = len(rb"\ud800")
+
+
+def of_account(app: str, part: Unroutable, phone_number_ids: Iterable[str]) -> tuple[Delivery, ...]:
+    """Return what is told of a whole account as a change for each of its numbers."""
+    item = msgspec.Raw(part.content)
+    key = f"{part.field}/{_digest(item)}"
+    return tuple(
+        Delivery(
+            kind="change",
+            phone_number_id=number,
+            key=key,
+            app=app,
+            waba_id=part.waba_id,
+            field=part.field,
+            item=item,
+        )
+        for number in phone_number_ids
+    )
 
 
 def whole_characters(body: bytes) -> bytes:
@@ -100,80 +161,100 @@ def _envelope(body: bytes) -> Envelope | None:
         raise NotJsonError(str(error)) from None
 
 
-def _parts(app: str, entry: Entry, change: Change) -> Iterator[Delivery | Unroutable]:
+_NO_KEYS = ItemKeys()
+
+_Origin = tuple[str, str, str, str]
+"""What all items of a change share: number, app, WABA, field."""
+
+
+def _add_change(deliveries: list[Delivery], app: str, entry: Entry, change: Change) -> bool:
+    """Add the deliveries of one change; False when it names no number."""
     try:
         value = decode_value(change.value)
     except msgspec.ValidationError:
-        yield Unroutable(change.field, entry.id, bytes(change.value))
-        return
+        return False
     number = number_of(value)
     if not number:
-        yield Unroutable(change.field, entry.id, bytes(change.value))
-        return
+        return False
     # Meta's own samples sometimes leave the field out; the items say what they are.
-    frame = _Frame(app, number, entry.id, change.field or "messages", value)
-    yield from frame.items()
-    if not value.messages and not value.statuses:
-        yield frame.delivery("change", f"{frame.field}/{_digest(change.value)}", change.value)
+    field = change.field or "messages"
+    if value.messages or value.statuses:
+        _add_items(deliveries, (number, app, entry.id, field), value)
+        return True
+    deliveries.append(
+        Delivery(
+            kind="change",
+            phone_number_id=number,
+            key=f"{field}/{_digest(change.value)}",
+            app=app,
+            waba_id=entry.id,
+            field=field,
+            item=change.value,
+        )
+    )
+    return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """What all items of one change share."""
-
-    app: str
-    number: str
-    waba_id: str
-    field: str
-    value: Value
-
-    def items(self) -> Iterator[Delivery]:
-        contacts = _Contacts(self.value.contacts or ())
-        for item in self.value.messages or ():
-            keys = _keys(item)
-            contact = contacts.of(keys.sender, keys.from_user_id)
-            yield self.delivery("message", keys.id or _digest(item), item, contact)
-        for item in self.value.statuses or ():
-            keys = _keys(item)
-            known = keys.id and keys.status
-            yield self.delivery("status", f"{keys.id}/{keys.status}" if known else _digest(item), item)
-
-    def delivery(self, kind: DeliveryKind, key: str, item: msgspec.Raw, contact: msgspec.Raw = NO_CONTACT) -> Delivery:
-        return Delivery(
-            kind=kind,
-            phone_number_id=self.number,
-            key=key,
-            app=self.app,
-            waba_id=self.waba_id,
-            field=self.field,
-            item=item,
-            contact=contact,
+def _add_items(deliveries: list[Delivery], origin: _Origin, value: Value) -> None:
+    number, app, waba_id, field = origin
+    contacts = _by_id(value.contacts) if value.contacts else {}
+    for item in value.messages or ():
+        try:
+            keys = decode_item_keys(item)
+        except msgspec.ValidationError:
+            keys = _NO_KEYS
+        deliveries.append(
+            Delivery(
+                kind="message",
+                phone_number_id=number,
+                key=keys.id or _digest(item),
+                app=app,
+                waba_id=waba_id,
+                field=field,
+                item=item,
+                contact=contacts.get(keys.sender) or contacts.get(keys.from_user_id) or NO_CONTACT,
+            )
+        )
+    for item in value.statuses or ():
+        try:
+            keys = decode_item_keys(item)
+        except msgspec.ValidationError:
+            keys = _NO_KEYS
+        deliveries.append(
+            Delivery(
+                kind="status",
+                phone_number_id=number,
+                key=f"{keys.id}/{keys.status}" if keys.id and keys.status else _digest(item),
+                app=app,
+                waba_id=waba_id,
+                field=field,
+                item=item,
+            )
         )
 
 
-class _Contacts:
-    """Finds the contact of a sender by phone or by user id; never by position, which Meta does not promise."""
-
-    def __init__(self, contacts: Sequence[msgspec.Raw]) -> None:
-        self._by_id: dict[str, msgspec.Raw] = {}
-        for contact in contacts:
-            try:
-                keys = decode_contact_keys(contact)
-            except msgspec.ValidationError:
-                continue
-            for key in (keys.wa_id, keys.user_id):
-                if key:
-                    self._by_id.setdefault(key, contact)
-
-    def of(self, phone: str, user_id: str) -> msgspec.Raw:
-        return self._by_id.get(phone) or self._by_id.get(user_id) or NO_CONTACT
+def _by_id(contacts: Sequence[msgspec.Raw]) -> dict[str, msgspec.Raw]:
+    """Index contacts by phone and by user id; never by position, which Meta does not promise."""
+    by_id: dict[str, msgspec.Raw] = {}
+    for contact in contacts:
+        try:
+            keys = decode_contact_keys(contact)
+        except msgspec.ValidationError:
+            continue
+        if keys.wa_id:
+            by_id.setdefault(keys.wa_id, contact)
+        if keys.user_id:
+            by_id.setdefault(keys.user_id, contact)
+    return by_id
 
 
-def _keys(item: msgspec.Raw) -> ItemKeys:
+def sender_of(item: msgspec.Raw) -> str:
+    """Return by which address a message's sender is known; "" when it names none."""
     try:
-        return decode_item_keys(item)
+        keys = decode_item_keys(item)
     except msgspec.ValidationError:
-        return ItemKeys()
+        return ""
+    return keys.sender or keys.from_user_id
 
 
 def _digest(content: msgspec.Raw) -> str:

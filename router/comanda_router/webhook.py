@@ -1,4 +1,4 @@
-"""Meta's webhook: verify, split, place, deliver, and answer 200 only when every part is stored.
+"""Meta's webhooks: check, split, place, deliver, and answer 200 only when every part is stored.
 
 | answer | when |
 |---|---|
@@ -7,213 +7,329 @@
 | 401 | no signature, a malformed one, or one by none of the app's secrets |
 | 404 | no app of this name |
 | 413 | more than 3 MB |
+| 429 | a tenant is over its rate (`limits.py`): none of it was taken, the rest is stored; Meta sends it all again |
 | 503 | a part could not be stored; Meta sends the whole again, and what was stored is known then |
+
+Nothing here awaits: a webhook is one object that hears what became of its parcels, and then tells who asked.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from time import monotonic
+from typing import Protocol
 
+import msgspec
 import structlog
-from starlette.types import Receive, Scope, Send
 
-from comanda_contract.cloud.limits import WEBHOOK_BYTES
-from comanda_contract.deliveries import Answer, Delivery
-from comanda_contract.names import DEFAULT_APP
+from comanda_contract.deliveries import MAX_BATCH, Answer, Delivery
+from comanda_contract.directory import NumberEntry
 from comanda_router.apps import Apps
 from comanda_router.dead_letters import DeadLetter, DeadLetters, Reason
-from comanda_router.deliver import Lines, PodUnreachableError
-from comanda_router.metrics import DELIVERIES, SIGNATURES, WEBHOOK_SECONDS, WEBHOOKS
+from comanda_router.deliver import Line, Lines
+from comanda_router.limits import Limits
+from comanda_router.metrics import DELIVERIES, LIMITS, SIGNATURES, WEBHOOK_SECONDS, WEBHOOKS
+from comanda_router.parcels import Parcel
 from comanda_router.places import Place, Places
-from comanda_router.signature import check_signature
-from comanda_router.split import NotJsonError, split
+from comanda_router.signature import SIGNED, Key, check_signature
+from comanda_router.split import NotJsonError, Unroutable, of_account, sender_of, split_any, split_usual
 
 _log = structlog.get_logger()
 
-_SIGNATURE_HEADER = b"x-hub-signature-256"
-_BODIES = {
+BODIES = {
     200: b"ok",
     400: b"The body is not JSON.",
     401: b"The signature is missing or wrong: it must be X-Hub-Signature-256 over the raw body with the app's secret.",
     404: b"There is no app of this name: the path is /webhook or /webhook/{app}.",
     413: b"The body is larger than 3 MB.",
+    429: b"A number gets more messages than its tenant may have; send it again later.",
     503: b"Not everything could be stored; send it again.",
 }
+"""What each answer says."""
+
+_NUMBERED = frozenset({"", "messages"})
+"""Fields whose changes name a number, or mean nothing."""
 
 
-class BodyTooLargeError(Exception):
-    """The body is larger than Meta's largest."""
+class Asker(Protocol):
+    """Who posted a webhook and waits for its answer."""
+
+    def on_answer(self, webhook: Webhook) -> None:
+        """`webhook.status` is known."""
 
 
-class ClientGoneError(Exception):
-    """The client went away before its body was whole."""
+class Webhook:
+    """One webhook on its way: counts what is still to be heard of, then answers, once."""
+
+    __slots__ = ("_asker", "_begun", "_dead", "_desk", "_left", "_slower", "_stored", "app", "size", "status")
+
+    def __init__(self, desk: Webhooks, asker: Asker, app: str, size: int) -> None:
+        self.status = 0
+        """The HTTP answer; 0 until it is known."""
+        self.app = app
+        self._desk = desk
+        self._asker = asker
+        self.size = size
+        self._begun = monotonic()
+        self._left = 1  # one for reading it, so that nothing is answered before all parcels are on their way
+        self._stored = True
+        self._slower = False
+        self._dead: list[DeadLetter] = []
+
+    def send(self, line: Line, deliveries: Sequence[Delivery], *, moved: bool = False) -> None:
+        """Hand deliveries to a pod's line, in as many parcels as batches would hold them."""
+        due = self._begun + self._desk.deadline_seconds
+        for start in range(0, len(deliveries), MAX_BATCH):
+            part = deliveries if len(deliveries) <= MAX_BATCH else deliveries[start : start + MAX_BATCH]
+            if line.put(Parcel(self, part, due, moved=moved)):
+                self._left += 1
+            else:
+                self._stored = False
+
+    def bury(self, reason: Reason, delivery: Delivery) -> None:
+        """Keep a delivery that no pod is to have, or that its pod cannot read, as a dead letter."""
+        number, item, contact = delivery.phone_number_id, bytes(delivery.item), bytes(delivery.contact)
+        of = (reason, delivery.app, delivery.waba_id, delivery.field)
+        self._dead.append(DeadLetter(*of, number, item, delivery.kind, contact))
+
+    def bury_part(self, part: Unroutable) -> None:
+        """Keep a part that names no number as a dead letter."""
+        self._dead.append(DeadLetter("no_number", self.app, part.waba_id, part.field, "", part.content))
+
+    def slow_down(self) -> None:
+        """Note that a tenant is over its rate, and nothing of it was taken."""
+        self._slower = True
+
+    def refuse(self) -> None:
+        """Note that something was not stored."""
+        self._stored = False
+
+    def done(self) -> None:
+        """Note that one thing to be heard of has been heard; the last one makes the answer."""
+        self._left -= 1
+        if self._left:
+            return
+        if self._dead:
+            self._desk.keep(self._dead, self._kept)
+        else:
+            self._kept(on_disk=True)
+
+    def _kept(self, *, on_disk: bool) -> None:
+        self.answer(503 if not self._stored or not on_disk else 429 if self._slower else 200)
+
+    def answer(self, status: int) -> None:
+        """Tell who asked."""
+        self.status = status
+        WEBHOOKS.counts[status] += 1
+        seconds = monotonic() - self._begun
+        WEBHOOK_SECONDS.observe(seconds)
+        self._desk.ended(self, seconds)
+        self._asker.on_answer(self)
+
+    # What lines say
+
+    def answered(self, parcel: Parcel, answers: Sequence[Answer] | None) -> None:
+        """Note what became of each delivery of a parcel; None when all are stored."""
+        if answers is None:
+            DELIVERIES.counts["stored"] += parcel.count
+        else:
+            self._note(parcel, answers)
+        self.done()
+
+    def _note(self, parcel: Parcel, answers: Sequence[Answer]) -> None:
+        for delivery, answer in zip(parcel.deliveries, answers, strict=True):
+            DELIVERIES.counts[answer.outcome] += 1
+            if answer.outcome == "refused":
+                if answer.retry:
+                    self._stored = False
+                else:
+                    self.bury("malformed", delivery)
+
+    def move(self, parcel: Parcel, place: Place) -> bool:
+        """Send the deliveries of a parcel to the next pod, once; False when that cannot be."""
+        if parcel.moved:
+            return False
+        lines = self._desk.next_lines(parcel.deliveries, place)
+        if lines is None:
+            return False
+        for line, deliveries in lines.items():
+            self.send(line, deliveries, moved=True)
+        self.done()
+        return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Parcel:
-    """Deliveries for one pod."""
-
-    place: Place
-    deliveries: list[Delivery]
-
-
-class WebhookReceiver:
-    """The ASGI end of `POST /webhook[/{app}]`, outside the framework's request machinery, which costs more than it."""
+class Webhooks:
+    """What every webhook needs, whichever way it was read. Make it in the event loop that it is to live in."""
 
     def __init__(
-        self, apps: Apps, places: Places, lines: Lines, dead_letters: DeadLetters, deadline_seconds: float
+        self,
+        apps: Apps,
+        places: Places,
+        lines: Lines,
+        dead_letters: DeadLetters,
+        limits: Limits,
+        *,
+        deadline_seconds: float,
+        under_way_bytes: int,
+        log_every: int = 0,
     ) -> None:
-        self._apps = apps
+        self.loop = asyncio.get_running_loop()
+        self.deadline_seconds = deadline_seconds
+        self.under_way_bytes = 0
+        """Bodies of webhooks without an answer."""
+        self.apps = apps
         self._places = places
         self._lines = lines
         self._dead_letters = dead_letters
-        self._deadline_seconds = deadline_seconds
+        self._max_bytes = under_way_bytes
+        self._limits = limits
+        self._log_every = self._until_log = log_every
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one webhook."""
-        app = app_of(scope["path"])
-        try:
-            status = await self._answer(app, scope, receive)
-        except ClientGoneError:
-            return
-        WEBHOOKS.labels(status=status).inc()
-        body = _BODIES[status]
-        headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
-        if status == 413:
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+    def take(self, asker: Asker, app: str, keys: Sequence[Key], signature: bytes | None, body: bytes) -> Webhook:
+        """Take one webhook of an app with its keys; its answer may be there at once, else `asker` hears of it later.
 
-    async def _answer(self, app: str | None, scope: Scope, receive: Receive) -> int:
-        secrets = self._apps.get(app) if app is not None else None
-        if app is None or secrets is None:
-            return 404
-        headers = dict(scope["headers"])
-        try:
-            body = await read_body(headers, receive)
-        except BodyTooLargeError:
-            return 413
-        verdict = check_signature(secrets.secrets, body, headers.get(_SIGNATURE_HEADER))
-        SIGNATURES.labels(result=verdict).inc()
-        if verdict not in {"current", "previous"}:
-            return 401
-        with WEBHOOK_SECONDS.time():
-            return await self.take(app, body)
+        The signature comes before anything is parsed: a forged webhook costs one digest.
+        """
+        webhook = Webhook(self, asker, app, len(body))
+        self.under_way_bytes += len(body)
+        verdict = check_signature(keys, body, signature)
+        SIGNATURES.counts[verdict] += 1
+        if verdict not in SIGNED:
+            webhook.answer(401)
+        elif self.under_way_bytes > self._max_bytes:
+            LIMITS.counts["memory"] += 1
+            webhook.answer(503)
+        else:
+            usual = split_usual(app, body)
+            if usual is None:
+                self._take_unusual(webhook, app, body)
+            else:
+                self._deliver(webhook, app, usual)
+        return webhook
 
-    async def take(self, app: str, body: bytes) -> int:
-        """Store every part of a correctly signed body; returns the HTTP status."""
+    def _take_unusual(self, webhook: Webhook, app: str, body: bytes) -> None:
         try:
-            parts = split(app, body)
+            parts = split_any(app, body)
         except NotJsonError:
-            return 400
-        dead = [DeadLetter("no_number", app, part.waba_id, part.field, "", part.content) for part in parts.unroutable]
-        wanted: list[Delivery] = []
-        for delivery in parts.deliveries:
-            entry = self._places.entry(delivery.phone_number_id)
-            if entry is None:
-                dead.append(_dead("unknown_number", delivery))
-            elif entry.app != app:
-                dead.append(_dead("wrong_app", delivery))
+            webhook.answer(400)
+            return
+        deliveries = list(parts.deliveries)
+        for part in parts.unroutable:
+            # A message without a number is nobody's; what is told of an account concerns each of its numbers.
+            numbers = self._places.accounts.get((app, part.waba_id)) if part.field not in _NUMBERED else None
+            if numbers:
+                deliveries += of_account(app, part, numbers)
             else:
-                wanted.append(delivery)
-        try:
-            async with asyncio.timeout(self._deadline_seconds):
-                stored = await self._deliver_all(wanted, dead)
-        except TimeoutError:
-            # A pod may be storing it still; Meta sends it again, and what was stored is known then.
-            stored = False
-        if dead:
-            try:
-                await asyncio.to_thread(self._dead_letters.keep, dead)
-            except OSError as error:
-                _log.error("dead_letters_refused", error=str(error))
-                return 503
-        return 200 if stored else 503
+                webhook.bury_part(part)
+        self._deliver(webhook, app, deliveries)
 
-    async def _deliver_all(self, deliveries: list[Delivery], dead: list[DeadLetter]) -> bool:
-        """Deliver, those whose pod cannot be reached to the next one, once. True when all are stored."""
-        answered, unreachable = await self._deliver(deliveries, avoid=())
-        if unreachable:
-            again, still = await self._deliver(
-                [delivery for parcel in unreachable for delivery in parcel.deliveries],
-                avoid={parcel.place.pod.name for parcel in unreachable},
-            )
-            answered += again
-            unreachable = still
-        stored = not unreachable
-        for delivery, answer in answered:
-            DELIVERIES.labels(outcome=answer.outcome).inc()
-            if answer.outcome == "refused" and answer.retry:
-                stored = False
-            elif answer.outcome == "refused":
-                dead.append(_dead("malformed", delivery))
-        return stored and len(answered) == len(deliveries)
+    def _deliver(self, webhook: Webhook, app: str, deliveries: Sequence[Delivery]) -> None:
+        deliveries = self._within_limits(webhook, app, deliveries)
+        if len(deliveries) == 1:  # nearly always; the general way below does the same
+            line = self._line_for(webhook, app, deliveries[0])
+            if line is not None:
+                webhook.send(line, deliveries)
+        else:
+            by_line: dict[Line, list[Delivery]] = {}
+            for delivery in deliveries:
+                line = self._line_for(webhook, app, delivery)
+                if line is not None:
+                    by_line.setdefault(line, []).append(delivery)
+            for line, parts in by_line.items():
+                webhook.send(line, parts)
+        webhook.done()
 
-    async def _deliver(
-        self, deliveries: list[Delivery], avoid: Collection[str]
-    ) -> tuple[list[tuple[Delivery, Answer]], list[_Parcel]]:
-        parcels = self._parcels(deliveries, avoid)
-        results = await asyncio.gather(
-            *(self._lines.to(parcel.place).deliver(parcel.deliveries) for parcel in parcels), return_exceptions=True
-        )
-        answered: list[tuple[Delivery, Answer]] = []
-        unreachable: list[_Parcel] = []
-        for parcel, result in zip(parcels, results, strict=True):
-            if isinstance(result, PodUnreachableError):
-                unreachable.append(parcel)
-            elif isinstance(result, BaseException):
-                raise result
-            else:
-                answered += zip(parcel.deliveries, result, strict=True)
-        return answered, unreachable
-
-    def _parcels(self, deliveries: Iterable[Delivery], avoid: Collection[str]) -> list[_Parcel]:
-        """Group deliveries by the pod that gets them; those without a ready pod are in none."""
-        by_pod: dict[tuple[str, str], _Parcel] = {}
-        places: dict[str, Place | None] = {}
+    def _within_limits(self, webhook: Webhook, app: str, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        """Return what may go on: nothing of a number over its rate, and a customer's messages over theirs muted."""
+        counts: dict[str, int] = {}
         for delivery in deliveries:
-            number = delivery.phone_number_id
-            if number not in places:
-                entry = self._places.entry(number)
-                places[number] = self._places.place(entry, avoid) if entry is not None else None
-            place = places[number]
-            if place is not None:
-                parcel = by_pod.setdefault((place.group.name, place.pod.name), _Parcel(place, []))
-                parcel.deliveries.append(delivery)
-        return list(by_pod.values())
+            if delivery.kind == "message":
+                counts[delivery.phone_number_id] = counts.get(delivery.phone_number_id, 0) + 1
+        if not counts:
+            return deliveries
+        now = monotonic()
+        over: set[str] = set()
+        for number, count in counts.items():
+            entry = self._places.entries.get(number)
+            # Another app's body must not use up what a number has.
+            if entry is None or entry.app != app:
+                continue
+            if not self._limits.admits(number, now, entry.inbound_per_minute, entry.inbound_burst, count):
+                over.add(number)
+        if over:
+            LIMITS.counts["tenant"] += len(over)
+            webhook.slow_down()
+            deliveries = [each for each in deliveries if each.kind != "message" or each.phone_number_id not in over]
+        return [self._muted_in_a_flood(delivery, now) for delivery in deliveries]
+
+    def _muted_in_a_flood(self, delivery: Delivery, now: float) -> Delivery:
+        sender = sender_of(delivery.item) if delivery.kind == "message" else ""
+        if not sender or self._limits.admits_customer(delivery.phone_number_id, sender, now):
+            return delivery
+        LIMITS.counts["customer"] += 1
+        return msgspec.structs.replace(delivery, muted=True)
+
+    def _line_for(self, webhook: Webhook, app: str, delivery: Delivery) -> Line | None:
+        """Return the line to a delivery's pod: its own, or the next one that is well while that one rests."""
+        number = delivery.phone_number_id
+        entry = self._places.entries.get(number)
+        if entry is None:
+            webhook.bury("unknown_number", delivery)
+        elif entry.app != app:
+            webhook.bury("wrong_app", delivery)
+        elif (home := self._places.homes.get(number)) is None:
+            webhook.refuse()
+        else:
+            line = self._lines.to(home)
+            return self._well(entry, home) or line if line.resting else line
+        return None
+
+    def _well(self, entry: NumberEntry, than: Place) -> Line | None:
+        lines = (self._lines.to(place) for place in self._places.others(entry, (than,)))
+        return next((line for line in lines if not line.resting), None)
+
+    def next_lines(self, deliveries: Collection[Delivery], failed: Place) -> dict[Line, list[Delivery]] | None:
+        """Return which other pods are to have deliveries of `failed`; None when one of them has no other pod."""
+        by_line: dict[Line, list[Delivery]] = {}
+        for delivery in deliveries:
+            entry = self._places.entries.get(delivery.phone_number_id)
+            line = self._well(entry, failed) if entry is not None else None
+            if line is None:
+                return None
+            by_line.setdefault(line, []).append(delivery)
+        return by_line
+
+    def ended(self, webhook: Webhook, seconds: float) -> None:
+        """Give its memory back, and log every so manieth: what was answered, never who wrote or what."""
+        self.under_way_bytes -= webhook.size
+        if self._log_every:
+            self._until_log -= 1
+            if self._until_log <= 0:
+                self._until_log = self._log_every
+                milliseconds = round(seconds * 1000, 2)
+                _log.info("webhook", app=webhook.app, status=webhook.status, bytes=webhook.size, ms=milliseconds)
+
+    def tidy(self) -> None:
+        """Forget pods and numbers that the directory no longer names."""
+        self._lines.keep(self._places.live)
+        self._limits.keep_numbers(self._places.entries.keys())
+
+    def keep(self, letters: Sequence[DeadLetter], kept: Callable[..., None]) -> None:
+        """Write dead letters in a thread, then call `kept(on_disk=…)`."""
+
+        def written(future: asyncio.Future[None]) -> None:
+            error = future.exception()
+            if error is not None:
+                _log.error("dead_letters_refused", error=str(error))
+            kept(on_disk=error is None)
+
+        self.loop.run_in_executor(None, self._dead_letters.keep, letters).add_done_callback(written)
 
 
-def app_of(path: str) -> str | None:
-    """Return the app that a path speaks for: `/webhook` is the default one; None for any other path."""
+def app_of(path: str, default: str) -> str | None:
+    """Return the app that a path speaks for: `/webhook` is `default`; None for any other path."""
     if path in {"/webhook", "/webhook/"}:
-        return DEFAULT_APP
+        return default
     prefix, _, name = path.rpartition("/")
     return name if prefix == "/webhook" and name else None
-
-
-async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
-    """Read a body of at most 3 MB. Raises `BodyTooLargeError` before more than that is read, or `ClientGoneError`."""
-    declared = headers.get(b"content-length", b"0")
-    if declared.isdigit() and int(declared) > WEBHOOK_BYTES:
-        raise BodyTooLargeError
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > WEBHOOK_BYTES:
-            raise BodyTooLargeError
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _dead(reason: Reason, delivery: Delivery) -> DeadLetter:
-    return DeadLetter(
-        reason, delivery.app, delivery.waba_id, delivery.field, delivery.phone_number_id, bytes(delivery.item)
-    )

@@ -3,8 +3,9 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class RecordingPod:
     batches: list[int] = field(default_factory=list)
     refuse: Answer | None = None
     thawed: asyncio.Event | None = None
+    waiting: int = 0
     url: str = ""
 
     def app(self, key: str) -> Starlette:
@@ -50,7 +52,9 @@ class RecordingPod:
             assert request.headers["authorization"] == f"Bearer {key}"
             batch = decode_batch(await request.body()).deliveries
             if self.thawed is not None:
+                self.waiting += 1
                 await self.thawed.wait()
+                self.waiting -= 1
             self.batches.append(len(batch))
             answers = [self._answer(delivery) for delivery in batch]
             return Response(encode_answers(BatchAnswer(answers=answers)), media_type="application/json")
@@ -90,19 +94,34 @@ class RouterUnderTest:
         path = self.folder / "dead" / "dead-letters.jsonl"
         return [msgspec.json.decode(line) for line in path.read_bytes().splitlines()] if path.exists() else []
 
-    def publish(self, **ready: bool) -> None:
-        write_directory(self.folder, self.pods, ready)
+    def publish(self, **ready: bool) -> int:
+        return write_directory(self.folder, self.pods, ready)
 
 
 GROUPS = {"default/pool": ("pod-0", "pod-1"), "other/own": ("own-0",)}
 NUMBERS = {"11": ("default/pool", "default"), "22": ("default/pool", "default"), "33": ("other/own", "brand")}
 
+UNMETERED: dict[str, Any] = {"inbound_per_minute": 100_000, "inbound_burst": 100_000}
+DETAILS: dict[str, dict[str, Any]] = {}
+"""What else the directory says of a number."""
 
-def write_directory(folder: Path, pods: dict[str, RecordingPod], ready: dict[str, bool]) -> None:
+
+_generations = count(1)
+
+
+def write_directory(folder: Path, pods: dict[str, RecordingPod], ready: dict[str, bool]) -> int:
+    """Replace the directory and return its generation."""
     directory = Directory(
+        generation=next(_generations),
         apps=("default", "brand"),
         numbers=tuple(
-            NumberEntry(phone_number_id=number, tenant=f"default/t{number}", app=app, group=group)
+            NumberEntry(
+                phone_number_id=number,
+                tenant=f"default/t{number}",
+                app=app,
+                group=group,
+                **(UNMETERED | DETAILS.get(number, {})),
+            )
             for number, (group, app) in NUMBERS.items()
         ),
         groups=tuple(
@@ -120,6 +139,7 @@ def write_directory(folder: Path, pods: dict[str, RecordingPod], ready: dict[str
     temporary = folder / "directory.tmp"
     temporary.write_bytes(encode_directory(directory))
     temporary.replace(folder / "directory.json")
+    return directory.generation
 
 
 def write_app(folder: Path, name: str, **values: str) -> None:
@@ -128,10 +148,10 @@ def write_app(folder: Path, name: str, **values: str) -> None:
         (folder / "apps" / name / key).write_text(value)
 
 
-@pytest.fixture
-async def router(tmp_path: Path) -> AsyncIterator[RouterUnderTest]:
-    write_app(tmp_path, "default", appSecret=APP_SECRET, previousAppSecret=PREVIOUS_SECRET, verifyToken=VERIFY_TOKEN)
-    write_app(tmp_path, "brand", appSecret="brand-secret", verifyToken=f"brand-token\n{VERIFY_TOKEN}-2")
+@asynccontextmanager
+async def router_under_test(folder: Path, **settings: Any) -> AsyncIterator[RouterUnderTest]:
+    write_app(folder, "default", appSecret=APP_SECRET, previousAppSecret=PREVIOUS_SECRET, verifyToken=VERIFY_TOKEN)
+    write_app(folder, "brand", appSecret="brand-secret", verifyToken=f"brand-token\n{VERIFY_TOKEN}-2")
     async with AsyncExitStack() as stack:
         pods: dict[str, RecordingPod] = {}
         for group, names in GROUPS.items():
@@ -139,15 +159,21 @@ async def router(tmp_path: Path) -> AsyncIterator[RouterUnderTest]:
             for name in names:
                 pods[name] = RecordingPod(name)
                 pods[name].url = await stack.enter_async_context(serving(pods[name].app(key)))
-        write_directory(tmp_path, pods, {})
-        settings = RouterSettings(
-            directory_file=tmp_path / "directory.json",
-            apps_dir=tmp_path / "apps",
+        write_directory(folder, pods, {})
+        made = RouterSettings(
+            directory_file=folder / "directory.json",
+            apps_dir=folder / "apps",
             master_key=MASTER_KEY,
-            dead_letters_dir=tmp_path / "dead",
-            deadline_seconds=1.0,
+            dead_letters_dir=folder / "dead",
             reload_seconds=0.02,
+            **{"deadline_seconds": 1.0, "customer_per_minute": 100_000, "customer_burst": 100_000, **settings},
         )
-        url = await stack.enter_async_context(serving(create_app(settings)))
+        url = await stack.enter_async_context(serving(create_app(made)))
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        yield RouterUnderTest(url, session, tmp_path, pods)
+        yield RouterUnderTest(url, session, folder, pods)
+
+
+@pytest.fixture
+async def router(tmp_path: Path) -> AsyncIterator[RouterUnderTest]:
+    async with router_under_test(tmp_path) as made:
+        yield made

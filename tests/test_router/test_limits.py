@@ -3,8 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comanda_router.limits import CUSTOMER_BURST, Bucket, Limits
+from comanda_router.limits import Bucket, Limits
 
+BURST = 60
 times = st.lists(st.floats(0, 600, allow_nan=False), min_size=1, max_size=300).map(sorted)
 
 
@@ -40,22 +41,22 @@ def test_a_webhook_is_taken_whole_and_what_was_too_much_is_owed(counts: list[int
 
 
 def test_a_number_over_its_limit_does_not_touch_another() -> None:
-    limits = Limits()
+    limits = Limits(60, BURST)
     assert [limits.admits("1", 0.0, 60, 2) for _ in range(3)] == [True, True, False]
     assert limits.admits("2", 0.0, 60, 2)
     assert limits.admits("1", 1.0, 60, 2)
 
 
 def test_a_customer_is_counted_for_each_number_alone() -> None:
-    limits = Limits()
-    assert [limits.admits_customer("1", "56", 0.0) for _ in range(CUSTOMER_BURST + 1)][-2:] == [True, False]
+    limits = Limits(60, BURST)
+    assert [limits.admits_customer("1", "56", 0.0) for _ in range(BURST + 1)][-2:] == [True, False]
     assert limits.admits_customer("2", "56", 0.0)
     assert limits.admits_customer("1", "57", 0.0)
 
 
 def test_what_is_remembered_of_customers_is_bounded_and_keeps_who_floods() -> None:
-    limits = Limits(customers_kept=100)
-    for _ in range(CUSTOMER_BURST):
+    limits = Limits(60, BURST, customers_kept=100)
+    for _ in range(BURST):
         limits.admits_customer("1", "flood", 0.0)
     for index in range(99):
         limits.admits_customer("1", f"{index}", 0.0)
@@ -66,14 +67,14 @@ def test_what_is_remembered_of_customers_is_bounded_and_keeps_who_floods() -> No
 
 
 def test_with_a_flood_of_everybody_the_oldest_are_forgotten() -> None:
-    limits = Limits(customers_kept=10)
+    limits = Limits(60, BURST, customers_kept=10)
     for index in range(1000):
         limits.admits_customer("1", f"{index}", 0.0)
     assert len(limits._customers) <= 10
 
 
 def test_numbers_that_are_gone_are_forgotten() -> None:
-    limits = Limits()
+    limits = Limits(60, BURST)
     for number in ("1", "2"):
         limits.admits(number, 0.0, 60, 1)
     limits.keep_numbers({"2"})

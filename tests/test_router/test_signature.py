@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comanda_router.signature import check_signature
+from comanda_router.signature import Key, check_signature
 from tests.harness import sign
 
-SECRETS = (b"current", b"previous")
+SECRETS = (Key(b"current"), Key(b"previous"))
 
 
 @given(st.binary(max_size=2000))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comanda_contract.cloud.messages_in import parse_contact
-from comanda_router.split import NotJsonError, Split, split, whole_characters
+from comanda_router.split import NotJsonError, Split, split, split_any, split_usual, whole_characters
 from tests.harness import change, text_message, webhook
 from tests.test_contract.test_messages_in import json_values
 
@@ -140,3 +140,49 @@ def test_a_handover_goes_to_the_number_that_it_names_as_recipient() -> None:
 def test_a_recipient_of_another_shape_names_no_number() -> None:
     body = {"entry": [{"id": "W", "changes": [{"field": "x", "value": {"recipient": ["11"]}}]}]}
     assert split("default", msgspec.json.encode(body)).deliveries == ()
+
+
+# --- The usual body, read in one go ----------------------------------------------------------------------------------
+
+words: st.SearchStrategy[Any] = st.sampled_from(
+    ["", "11", "messages", "whatsapp_business_account", "é", 7, None, [], {}, True]
+)
+items = st.lists(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(("id", "from", "from_user_id", "status", "type"), words)) | words,
+    max_size=3,
+)
+contacts = st.lists(st.fixed_dictionaries({}, optional={"wa_id": words, "user_id": words}) | words, max_size=3)
+metadata = st.just({"phone_number_id": "11"}) | st.fixed_dictionaries({}, optional={"phone_number_id": words}) | words
+values = st.fixed_dictionaries(
+    {"metadata": metadata},
+    optional={
+        "messages": items | words,
+        "statuses": items | words,
+        "contacts": contacts | words,
+        "recipient": st.just({"phone_number_id": "22"}) | words,
+    },
+)
+changes = st.lists(st.fixed_dictionaries({"value": values | words}, optional={"field": words}) | words, max_size=3)
+entries = st.lists(st.fixed_dictionaries({"changes": changes | words}, optional={"id": words}) | words, max_size=3)
+documents = st.fixed_dictionaries({"entry": entries | words}, optional={"object": words})
+
+
+@settings(max_examples=1000)
+@given(documents, st.integers(0, 4000), st.sampled_from([b"", b"}", b"\xff", b'"']))
+def test_the_usual_way_gives_what_the_general_way_gives(document: Any, place: int, broken: bytes) -> None:
+    body = msgspec.json.encode(document)
+    place %= len(body) + 1
+    for each in (body, body[:place] + broken + body[place:], body[:place]):
+        usual = split_usual("default", each)
+        if usual is not None:
+            general = split_any("default", each)
+            assert msgspec.json.encode(usual) == msgspec.json.encode(general.deliveries)
+            assert general.unroutable == ()
+
+
+def test_the_usual_way_knows_the_usual_bodies() -> None:
+    message = {"messages": [text_message("w1")], "contacts": [{"wa_id": "56911112222", "profile": {"name": "Ana"}}]}
+    for value in (message, {"statuses": [{"id": "w1", "status": "read"}]}):
+        usual = split_usual("default", msgspec.json.encode(webhook(change("11", **value), change("22", **value))))
+        assert usual is not None
+        assert [delivery.phone_number_id for delivery in usual] == ["11", "22"]

@@ -279,7 +279,12 @@ class WhatsAppTenantSpec(Part):
 class WhatsAppTenantStatus(StatusBase):
     """What the operator found."""
 
-    group: str = Field(default="", max_length=63, description="Bot group that serves it.", examples=["pool-default"])
+    group: str = Field(
+        default="",
+        max_length=320,
+        description="Bot group that serves it, as namespace/name of its headless Service.",
+        examples=["comanda/pool-default"],
+    )
     webhook_path: str = Field(
         default="", max_length=256, description="Path that Meta must be told as callback.", examples=["/webhook"]
     )

@@ -1,0 +1,2 @@
+module comanda.dev/bench/sink
+go 1.21
