@@ -57,6 +57,8 @@ def _tenant(name: str, number: Number) -> list[dict[str, Any]]:
         "timezone": "America/Santiago",
         "currency": "CLP",
         "flow": {"configMapRef": {"name": f"{name}-menu"}},
+        # A closed loop has a year's customers in a minute; a tenant's usual rate would be what is measured.
+        "limits": {"inboundPerMinute": 100_000, "inboundBurst": 100_000},
     }
     return [
         _resource("v1", "Secret", f"{name}-token", stringData={"accessToken": f"bench-token-of-{name}"}),
