@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from bench.common.processes import Child, free_port
@@ -19,7 +20,7 @@ from comanda_contract.directory import Directory, Group, NumberEntry, PodEndpoin
 
 HERE = Path(__file__).parent
 SECRET = "bench-secret"
-UNMETERED = {"inbound_per_minute": 100_000, "inbound_burst": 100_000}
+UNMETERED: dict[str, Any] = {"inbound_per_minute": 100_000, "inbound_burst": 100_000}
 TENANTS = 10_000
 FIRST_NUMBER = 10**14
 SYSTEM_CORE, LOAD_CORE = "0", "1"
