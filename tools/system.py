@@ -1,4 +1,4 @@
-"""Print the path of a program that no Python package brings: `python tools/system.py NAME`; the names are in `PROGRAMS`.
+"""Print the path of a program that no Python package brings: `python tools/system.py NAME`, of those in `PROGRAMS`.
 
 On Debian and Ubuntu as root it is installed when it is missing; elsewhere the error says what to install.
 """

@@ -27,6 +27,7 @@ from uvicorn.server import ServerState
 from comanda_contract.directory import Directory, Group, NumberEntry, PodEndpoint, encode_directory
 from comanda_router.app import RouterApp, create_app
 from comanda_router.hot import HotProtocol
+from comanda_router.metrics import DEAD_LETTERS
 from comanda_router.server import make_config
 from comanda_router.settings import RouterSettings
 from tests.harness import APP_SECRET, VERIFY_TOKEN, change, sign, text_message, webhook
@@ -114,7 +115,7 @@ class World:
     ) -> Answered:
         protocol, transport = self.connect(kind)
         self.pods.stored.clear()
-        already = self._dead_letters()
+        already = sum(DEAD_LETTERS.counts.values())
         pieces = [b"".join(each.content for each in requests)] if at_once else [each.content for each in requests]
         for piece in pieces:
             for part in cut(piece, cuts):
@@ -126,14 +127,10 @@ class World:
                     await asyncio.sleep(0)
             await settle()
         stored = sorted((port, msgspec.json.encode(delivery)) for port, delivery in self.pods.stored)
-        result = bytes(transport.written), transport.closed, stored, self._dead_letters() - already
+        result = bytes(transport.written), transport.closed, stored, sum(DEAD_LETTERS.counts.values()) - already
         transport.close()
         await settle()
         return result
-
-    def _dead_letters(self) -> int:
-        path = self.settings.dead_letters_dir / "dead-letters.jsonl"
-        return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 @contextmanager
@@ -307,7 +304,28 @@ def test_they_do_so_when_something_is_odd(world: World) -> None:
         cuts = draw_cuts(random)
         hot = world.ask(HotProtocol, requests, cuts, at_once=False)
         plain = world.ask(HttpToolsProtocol, requests, cuts, at_once=False)
-        assert hot == plain, f"seed {seed}: {requests[1].content[:1000]!r}"
+        assert hot == plain or lost_an_answer(hot, plain), f"seed {seed}: {requests[1].content[:1000]!r}"
+
+
+def lost_an_answer(hot: Answered, plain: Answered) -> bool:
+    """Tell whether the two differ in what uvicorn drops and we do not.
+
+    When malformed bytes follow a request in one read, uvicorn writes its 400 at once and closes: the answer that was
+    under way is lost. Ours is written first, and then the same 400.
+    """
+    before, mark, refusal = plain[0].rpartition(b"HTTP/1.1 400 Bad Request\r\n")
+    malformed = refusal.endswith(b"\r\n\r\nInvalid HTTP request received.")
+    kept = hot[0].startswith(before) and hot[0].endswith(mark + refusal)
+    return malformed and kept and hot[1:] == plain[1:] == (True, *plain[2:])
+
+
+def test_malformed_bytes_behind_a_request_do_not_cost_its_answer(world: World) -> None:
+    garbage = Request(USUAL.content + b"lo", "POST", sound=False)
+    hot = world.ask(HotProtocol, [garbage], [], at_once=True)
+    plain = world.ask(HttpToolsProtocol, [garbage], [], at_once=True)
+    assert hot != plain
+    assert lost_an_answer(hot, plain)
+    assert hot[0].startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 def make_usual(body: bytes) -> Request:
