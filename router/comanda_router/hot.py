@@ -74,7 +74,8 @@ class HotProtocol(HttpToolsProtocol):
         self._plain = False
         self._inside = self._in_head = False
         """Where the plain parser is."""
-        self._plain_head = 0
+        self._heads = self._plain_head = 0
+        """Heads that it has begun, and bytes of the last one that came in reads of their own."""
         self._ending = False
         """Whether the connection closes after its last answer."""
         self._since = self.loop.time()
@@ -174,8 +175,9 @@ class HotProtocol(HttpToolsProtocol):
             self._feed_plain(rest)
 
     def _feed_plain(self, data: bytes) -> None:
+        head = self._heads
         super().data_received(data)
-        if self._in_head:
+        if self._in_head and self._heads == head:  # all that was read belongs to this head
             self._plain_head += len(data)
             if self._plain_head > PLAIN_HEAD_BYTES and not self.transport.is_closing():
                 LIMITS.counts["head"] += 1
@@ -191,6 +193,7 @@ class HotProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note where the plain parser is."""
         self._inside = self._in_head = True
+        self._heads += 1
         self._plain_head = 0
         self._since = self.loop.time()
         super().on_message_begin()

@@ -15,7 +15,7 @@ from tests.harness import change, text_message, until, webhook
 from tests.test_router.conftest import NUMBERS, RouterUnderTest, router_under_test
 
 runner = CliRunner()
-CONTACT = {"wa_id": "56911112222", "profile": {"name": "Ana"}}
+CONTACT: dict[str, Any] = {"wa_id": "56911112222", "profile": {"name": "Ana"}}
 
 
 class Operator:

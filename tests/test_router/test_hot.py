@@ -36,7 +36,8 @@ async def connected(world: World) -> tuple[HotProtocol, MemoryTransport]:
 def feed(world: World, protocol: HttpToolsProtocol, *reads: bytes) -> None:
     async def do() -> None:
         for read in reads:
-            protocol.data_received(read)
+            if not protocol.transport.is_closing():
+                protocol.data_received(read)
             await settle()
 
     world.runner.run(do())
@@ -102,9 +103,17 @@ def test_a_connection_without_a_request_is_closed_after_the_keep_alive_time(worl
 def test_an_endless_head_is_cut_off(world: World) -> None:
     protocol, transport = connect(world)
     line = b"X-Long: " + b"a" * 10_000 + b"\r\n"
-    feed(world, protocol, b"POST /webhook HTTP/1.1\r\n", *[line] * (PLAIN_HEAD_BYTES // len(line) + 1))
+    feed(world, protocol, b"POST /webhook HTTP/1.1\r\n", *[line] * (2 * PLAIN_HEAD_BYTES // len(line)))
     assert transport.written.startswith(b"HTTP/1.1 400 ")
     assert transport.closed
+
+
+def test_a_head_behind_a_large_body_is_not_taken_for_a_large_head(world: World) -> None:
+    protocol, transport = connect(world)
+    body = b'{"pad":"' + b"x" * 2 * PLAIN_HEAD_BYTES + b'"}'
+    large = make_usual(body).content.replace(b"Host: x", b"Connection: keep-alive", 1)
+    feed(world, protocol, large + USUAL.content[:50], USUAL.content[50:])
+    assert statuses(bytes(transport.written), ["POST"] * 2) == [200, 200]
 
 
 def test_while_it_drains_the_last_answer_says_so_and_the_connection_closes(world: World) -> None:
