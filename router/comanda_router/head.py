@@ -17,20 +17,21 @@ HEAD_BYTES = 16 * 1024
 _END = b"\r\n\r\n"
 _BEGINNING = b"POST /webhook"
 _DEFAULT_REQUEST = b"POST /webhook HTTP/1.1\r\n"
-_REQUEST = re.compile(rb"POST /webhook/([A-Za-z0-9._~-]{1,253}+) HTTP/1\.1\r\n")
+_REQUEST = re.compile(rb"POST /webhook/([A-Za-z0-9._~-]{1,253}) HTTP/1\.1\r\n")
 
 _OTHERS = (
     rb"(?:(?!content-length|x-hub-signature-256|transfer-encoding|upgrade|expect|connection|proxy-connection)"
-    rb"[!#$%&'*+.^_`|~0-9a-z-]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+"
+    rb"[!#$%&'*+.^_`|~0-9a-z-]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*"
 )
-_LENGTH = rb"content-length:[ \t]*+([0-9]{1,7}+)[ \t]*+\r\n"
-_SIGNATURE = rb"x-hub-signature-256:[ \t]*+(sha256=[0-9a-f]{64})[ \t]*+\r\n"
+_LENGTH = rb"content-length:[ \t]*([0-9]{1,7})[ \t]*\r\n"
+_SIGNATURE = rb"x-hub-signature-256:[ \t]*(sha256=[0-9a-f]{64})[ \t]*\r\n"
 _FIELDS = re.compile(
     _OTHERS
     + rb"(?:" + _LENGTH + _OTHERS + _SIGNATURE + rb"|" + _SIGNATURE + _OTHERS + _LENGTH + rb")"
     + _OTHERS + rb"\r\n"
 )  # fmt: skip
-"""The header lines in lower case. Each quantifier is possessive, so the time is linear in the length."""
+"""The header lines in lower case. No line can be read in two ways, so the time is linear in the length. Groups are not
+possessive: Python 3.11.2 then finds no match where there is one."""
 
 Head = tuple[str, bytes, int, int]
 """What a usual head says: the app, the signature, and where the body begins and ends."""

@@ -32,6 +32,14 @@ class Bucket:
         self.full_at = full_at + cost * count
         return True
 
+    def give_back(self, per_minute: float, count: int = 1) -> None:
+        """Undo a `take`: what was taken for comes again, and is to be charged then."""
+        self.full_at -= count * 60.0 / per_minute
+
+
+Charge = tuple[Bucket, int, int]
+"""What was taken: the bucket, its rate a minute, and how many."""
+
 
 class Limits:
     """The buckets of all numbers, and of the customers that wrote lately."""
@@ -43,22 +51,25 @@ class Limits:
         self._customers: dict[tuple[str, str], Bucket] = {}
         self._kept = customers_kept
 
-    def admits(self, phone_number_id: str, now: float, per_minute: int, burst: int, count: int = 1) -> bool:
-        """Tell whether `count` more messages of a number may come in now (`now` is monotonic, in seconds)."""
+    def charge_number(
+        self, phone_number_id: str, now: float, per_minute: int, burst: int, count: int = 1
+    ) -> Charge | None:
+        """Let `count` more messages of a number in (`now` is monotonic, in seconds); None when it is over its rate."""
         bucket = self._numbers.get(phone_number_id)
         if bucket is None:
             bucket = self._numbers[phone_number_id] = Bucket()
-        return bucket.take(now, per_minute, burst, count)
+        return (bucket, per_minute, count) if bucket.take(now, per_minute, burst, count) else None
 
-    def admits_customer(self, phone_number_id: str, customer: str, now: float) -> bool:
-        """Tell whether one more message of this customer may start a turn."""
+    def charge_customer(self, phone_number_id: str, customer: str, now: float) -> Charge | None:
+        """Let one more message of this customer start a turn; None when they are over their rate."""
         key = (phone_number_id, customer)
         bucket = self._customers.get(key)
         if bucket is None:
             if len(self._customers) >= self._kept:
                 self._forget(now)
             bucket = self._customers[key] = Bucket()
-        return bucket.take(now, self._customer_per_minute, self._customer_burst)
+        per_minute = self._customer_per_minute
+        return (bucket, per_minute, 1) if bucket.take(now, per_minute, self._customer_burst) else None
 
     def keep_numbers(self, known: AbstractSet[str]) -> None:
         """Forget numbers that the directory no longer names."""

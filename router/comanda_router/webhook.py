@@ -28,7 +28,7 @@ from comanda_contract.directory import NumberEntry
 from comanda_router.apps import Apps
 from comanda_router.dead_letters import DeadLetter, DeadLetters, Reason
 from comanda_router.deliver import Line, Lines
-from comanda_router.limits import Limits
+from comanda_router.limits import Charge, Limits
 from comanda_router.metrics import DELIVERIES, LIMITS, SIGNATURES, WEBHOOK_SECONDS, WEBHOOKS
 from comanda_router.parcels import Parcel
 from comanda_router.places import Place, Places
@@ -62,7 +62,19 @@ class Asker(Protocol):
 class Webhook:
     """One webhook on its way: counts what is still to be heard of, then answers, once."""
 
-    __slots__ = ("_asker", "_begun", "_dead", "_desk", "_left", "_slower", "_stored", "app", "size", "status")
+    __slots__ = (
+        "_asker",
+        "_begun",
+        "_charges",
+        "_dead",
+        "_desk",
+        "_left",
+        "_slower",
+        "_stored",
+        "app",
+        "size",
+        "status",
+    )
 
     def __init__(self, desk: Webhooks, asker: Asker, app: str, size: int) -> None:
         self.status = 0
@@ -75,6 +87,7 @@ class Webhook:
         self._left = 1  # one for reading it, so that nothing is answered before all parcels are on their way
         self._stored = True
         self._slower = False
+        self._charges: list[Charge] = []
         self._dead: list[DeadLetter] = []
 
     def send(self, line: Line, deliveries: Sequence[Delivery], *, moved: bool = False) -> None:
@@ -96,6 +109,10 @@ class Webhook:
     def bury_part(self, part: Unroutable) -> None:
         """Keep a part that names no number as a dead letter."""
         self._dead.append(DeadLetter("no_number", self.app, part.waba_id, part.field, "", part.content))
+
+    def charged(self, charge: Charge) -> None:
+        """Note what was taken of a rate for it: given back unless all is stored, since it comes again whole then."""
+        self._charges.append(charge)
 
     def slow_down(self) -> None:
         """Note that a tenant is over its rate, and nothing of it was taken."""
@@ -122,6 +139,9 @@ class Webhook:
         """Tell who asked."""
         self.status = status
         WEBHOOKS.counts[status] += 1
+        if status != 200:
+            for bucket, per_minute, count in self._charges:
+                bucket.give_back(per_minute, count)
         seconds = monotonic() - self._begun
         WEBHOOK_SECONDS.observe(seconds)
         self._desk.ended(self, seconds)
@@ -255,17 +275,24 @@ class Webhooks:
             # Another app's body must not use up what a number has.
             if entry is None or entry.app != app:
                 continue
-            if not self._limits.admits(number, now, entry.inbound_per_minute, entry.inbound_burst, count):
+            charge = self._limits.charge_number(number, now, entry.inbound_per_minute, entry.inbound_burst, count)
+            if charge is None:
                 over.add(number)
+            else:
+                webhook.charged(charge)
         if over:
             LIMITS.counts["tenant"] += len(over)
             webhook.slow_down()
             deliveries = [each for each in deliveries if each.kind != "message" or each.phone_number_id not in over]
-        return [self._muted_in_a_flood(delivery, now) for delivery in deliveries]
+        return [self._muted_in_a_flood(webhook, delivery, now) for delivery in deliveries]
 
-    def _muted_in_a_flood(self, delivery: Delivery, now: float) -> Delivery:
+    def _muted_in_a_flood(self, webhook: Webhook, delivery: Delivery, now: float) -> Delivery:
         sender = sender_of(delivery.item) if delivery.kind == "message" else ""
-        if not sender or self._limits.admits_customer(delivery.phone_number_id, sender, now):
+        if not sender:
+            return delivery
+        charge = self._limits.charge_customer(delivery.phone_number_id, sender, now)
+        if charge is not None:
+            webhook.charged(charge)
             return delivery
         LIMITS.counts["customer"] += 1
         return msgspec.structs.replace(delivery, muted=True)

@@ -40,43 +40,52 @@ def test_a_webhook_is_taken_whole_and_what_was_too_much_is_owed(counts: list[int
     assert bucket.take(float(max(0, taken - burst + 1)) + 1e-6, 60, burst)
 
 
+@given(per_minute=st.integers(1, 1000), burst=st.integers(1, 50), tries=st.integers(1, 500))
+def test_what_is_given_back_can_be_taken_again_however_often(per_minute: int, burst: int, tries: int) -> None:
+    bucket = Bucket()
+    for _ in range(tries):
+        assert bucket.take(0.0, per_minute, burst)
+        bucket.give_back(per_minute)
+    assert sum(bucket.take(0.0, per_minute, burst) for _ in range(burst + 1)) >= burst - 1
+
+
 def test_a_number_over_its_limit_does_not_touch_another() -> None:
     limits = Limits(60, BURST)
-    assert [limits.admits("1", 0.0, 60, 2) for _ in range(3)] == [True, True, False]
-    assert limits.admits("2", 0.0, 60, 2)
-    assert limits.admits("1", 1.0, 60, 2)
+    assert [limits.charge_number("1", 0.0, 60, 2) is not None for _ in range(3)] == [True, True, False]
+    assert limits.charge_number("2", 0.0, 60, 2)
+    assert limits.charge_number("1", 1.0, 60, 2)
 
 
 def test_a_customer_is_counted_for_each_number_alone() -> None:
     limits = Limits(60, BURST)
-    assert [limits.admits_customer("1", "56", 0.0) for _ in range(BURST + 1)][-2:] == [True, False]
-    assert limits.admits_customer("2", "56", 0.0)
-    assert limits.admits_customer("1", "57", 0.0)
+    assert [limits.charge_customer("1", "56", 0.0) is not None for _ in range(BURST + 1)][-2:] == [True, False]
+    assert limits.charge_customer("2", "56", 0.0)
+    assert limits.charge_customer("1", "57", 0.0)
 
 
 def test_what_is_remembered_of_customers_is_bounded_and_keeps_who_floods() -> None:
     limits = Limits(60, BURST, customers_kept=100)
     for _ in range(BURST):
-        limits.admits_customer("1", "flood", 0.0)
+        limits.charge_customer("1", "flood", 0.0)
     for index in range(99):
-        limits.admits_customer("1", f"{index}", 0.0)
+        limits.charge_customer("1", f"{index}", 0.0)
     # All others have earned again what they took; who flooded has not.
-    assert limits.admits_customer("1", "new", 2.0)
+    assert limits.charge_customer("1", "new", 2.0)
     assert len(limits._customers) == 2
-    assert [limits.admits_customer("1", "flood", 2.0) for _ in range(3)] == [True, True, False]
+    assert [limits.charge_customer("1", "flood", 2.0) is not None for _ in range(3)] == [True, True, False]
 
 
 def test_with_a_flood_of_everybody_the_oldest_are_forgotten() -> None:
     limits = Limits(60, BURST, customers_kept=10)
     for index in range(1000):
-        limits.admits_customer("1", f"{index}", 0.0)
+        limits.charge_customer("1", f"{index}", 0.0)
     assert len(limits._customers) <= 10
 
 
 def test_numbers_that_are_gone_are_forgotten() -> None:
     limits = Limits(60, BURST)
     for number in ("1", "2"):
-        limits.admits(number, 0.0, 60, 1)
+        limits.charge_number(number, 0.0, 60, 1)
     limits.keep_numbers({"2"})
-    assert limits.admits("1", 0.0, 60, 1)
-    assert not limits.admits("2", 0.0, 60, 1)
+    assert limits.charge_number("1", 0.0, 60, 1)
+    assert not limits.charge_number("2", 0.0, 60, 1)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from comanda_contract.deliveries import OVERLOADED
 from tests.harness import APP_SECRET, change, sign, text_message, webhook
 from tests.test_router.conftest import DETAILS, RouterUnderTest, router_under_test
 
@@ -71,6 +72,17 @@ class TestCustomerWhoFloods:
         muted = {delivery.key: delivery.muted for pod in router.pods.values() for delivery in pod.stored}
         assert len(muted) == BURST + 4
         assert [key for key, is_muted in muted.items() if is_muted] == [f"w{BURST + index}" for index in range(3)]
+
+    async def test_is_not_who_only_had_to_come_again(self, router: RouterUnderTest) -> None:
+        for pod in router.pods.values():
+            pod.refuse = OVERLOADED
+        for _ in range(3 * BURST):
+            assert await router.post(webhook(messages("22", "w1", sender="56911112222"))) == 503
+        for pod in router.pods.values():
+            pod.refuse = None
+        assert await router.post(webhook(messages("22", "w1", sender="56911112222"))) == 200
+        (delivery,) = (delivery for pod in router.pods.values() for delivery in pod.stored)
+        assert not delivery.muted
 
     async def test_is_counted_under_a_word_and_no_number(self, router: RouterUnderTest) -> None:
         await router.post(webhook(messages("22", *(f"w{index}" for index in range(BURST + 1)), sender="569")))
