@@ -41,6 +41,7 @@ class RecordingPod:
 
     name: str
     stored: list[Delivery] = field(default_factory=list)
+    known: set[tuple[str, str]] = field(default_factory=set)
     batches: list[int] = field(default_factory=list)
     refuse: Answer | None = None
     thawed: asyncio.Event | None = None
@@ -64,9 +65,10 @@ class RecordingPod:
     def _answer(self, delivery: Delivery) -> Answer:
         if self.refuse is not None:
             return self.refuse
-        known = {(each.phone_number_id, each.key) for each in self.stored}
-        if (delivery.phone_number_id, delivery.key) in known:
+        identity = delivery.phone_number_id, delivery.key
+        if identity in self.known:
             return DUPLICATE
+        self.known.add(identity)
         self.stored.append(delivery)
         return STORED
 

@@ -310,16 +310,17 @@ class TestBounds:
             assert await asyncio.gather(*held) == [200] * 5
 
     async def test_one_webhook_may_be_larger_than_the_queue(self, tmp_path: Path) -> None:
-        async with router_under_test(tmp_path, pod_queue_deliveries=5) as router:
+        async with router_under_test(tmp_path, pod_queue_deliveries=5, deadline_seconds=20) as router:
             items = [text_message(f"w{index}") for index in range(1000)]
             assert await router.post(webhook(change("11", messages=items))) == 200
 
-    async def test_more_items_than_a_batch_may_hold_go_in_several(self, router: RouterUnderTest) -> None:
-        items = [text_message(f"w{index}") for index in range(3000)]
-        assert await router.post(webhook(change("11", messages=items))) == 200
-        home, _ = pods_of(router)
-        assert home.keys == [item["id"] for item in items]
-        assert max(home.batches) <= MAX_BATCH
+    async def test_more_items_than_a_batch_may_hold_go_in_several(self, tmp_path: Path) -> None:
+        async with router_under_test(tmp_path, deadline_seconds=20, stall_seconds=20) as router:
+            items = [text_message(f"w{index}") for index in range(3000)]
+            assert await router.post(webhook(change("11", messages=items))) == 200
+            home, _ = pods_of(router)
+            assert home.keys == [item["id"] for item in items]
+            assert max(home.batches) <= MAX_BATCH
 
     async def test_over_the_memory_of_all_webhooks_it_is_503(self, tmp_path: Path) -> None:
         async with router_under_test(tmp_path, under_way_bytes=4 * 1024 * 1024, deadline_seconds=20) as router:
