@@ -20,7 +20,6 @@ from comanda_router.dead_letters import DeadLetters
 from comanda_router.deliver import LineLimits, Lines
 from comanda_router.health import Health, add_health_routes, serving_health
 from comanda_router.hot import Answers
-from comanda_router.limits import Limits
 from comanda_router.metrics import PODS
 from comanda_router.places import Places
 from comanda_router.plain import PlainWebhooks
@@ -76,16 +75,7 @@ def create_app(settings: RouterSettings, health_listener: socket.socket | None =
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         dead_letters = DeadLetters(settings.dead_letters_dir, settings.dead_letters_bytes)
-        webhooks = Webhooks(
-            apps,
-            places,
-            lines,
-            dead_letters,
-            Limits(settings.customer_per_minute, settings.customer_burst),
-            deadline_seconds=settings.deadline_seconds,
-            under_way_bytes=settings.under_way_bytes,
-            log_every=settings.log_every,
-        )
+        webhooks = Webhooks(apps, places, lines, dead_letters, settings)
         router.start(webhooks)
         _refresh(apps, places, webhooks)
         lines.start()

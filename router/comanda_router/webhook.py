@@ -16,6 +16,7 @@ Nothing here awaits: a webhook is one object that hears what became of its parce
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from time import monotonic
 from typing import Protocol
@@ -28,10 +29,11 @@ from comanda_contract.directory import NumberEntry
 from comanda_router.apps import Apps
 from comanda_router.dead_letters import DeadLetter, DeadLetters, Reason
 from comanda_router.deliver import Line, Lines
-from comanda_router.limits import Charge, Limits
+from comanda_router.limits import Charge, Limits, give_back
 from comanda_router.metrics import DELIVERIES, LIMITS, SIGNATURES, WEBHOOK_SECONDS, WEBHOOKS
 from comanda_router.parcels import Parcel
 from comanda_router.places import Place, Places
+from comanda_router.settings import RouterSettings
 from comanda_router.signature import SIGNED, Key, check_signature
 from comanda_router.split import NotJsonError, Unroutable, of_account, sender_of, split_any, split_usual
 
@@ -64,7 +66,6 @@ class Webhook:
 
     __slots__ = (
         "_asker",
-        "_begun",
         "_charges",
         "_dead",
         "_desk",
@@ -72,6 +73,7 @@ class Webhook:
         "_slower",
         "_stored",
         "app",
+        "begun",
         "size",
         "status",
     )
@@ -83,7 +85,7 @@ class Webhook:
         self._desk = desk
         self._asker = asker
         self.size = size
-        self._begun = monotonic()
+        self.begun = monotonic()
         self._left = 1  # one for reading it, so that nothing is answered before all parcels are on their way
         self._stored = True
         self._slower = False
@@ -92,7 +94,7 @@ class Webhook:
 
     def send(self, line: Line, deliveries: Sequence[Delivery], *, moved: bool = False) -> None:
         """Hand deliveries to a pod's line, in as many parcels as batches would hold them."""
-        due = self._begun + self._desk.deadline_seconds
+        due = self.begun + self._desk.deadline_seconds
         for start in range(0, len(deliveries), MAX_BATCH):
             part = deliveries if len(deliveries) <= MAX_BATCH else deliveries[start : start + MAX_BATCH]
             if line.put(Parcel(self, part, due, moved=moved)):
@@ -140,9 +142,9 @@ class Webhook:
         self.status = status
         WEBHOOKS.counts[status] += 1
         if status != 200:
-            for bucket, per_minute, count in self._charges:
-                bucket.give_back(per_minute, count)
-        seconds = monotonic() - self._begun
+            for charge in self._charges:
+                give_back(charge)
+        seconds = monotonic() - self.begun
         WEBHOOK_SECONDS.observe(seconds)
         self._desk.ended(self, seconds)
         self._asker.on_answer(self)
@@ -188,23 +190,19 @@ class Webhooks:
         places: Places,
         lines: Lines,
         dead_letters: DeadLetters,
-        limits: Limits,
-        *,
-        deadline_seconds: float,
-        under_way_bytes: int,
-        log_every: int = 0,
+        settings: RouterSettings,
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.deadline_seconds = deadline_seconds
+        self.deadline_seconds = settings.deadline_seconds
         self.under_way_bytes = 0
         """Bodies of webhooks without an answer."""
         self.apps = apps
         self._places = places
         self._lines = lines
         self._dead_letters = dead_letters
-        self._max_bytes = under_way_bytes
-        self._limits = limits
-        self._log_every = self._until_log = log_every
+        self._max_bytes = settings.under_way_bytes
+        self._limits = Limits(settings.customer_per_minute, settings.customer_burst)
+        self._log_every = self._until_log = settings.log_every
 
     def take(self, asker: Asker, app: str, keys: Sequence[Key], signature: bytes | None, body: bytes) -> Webhook:
         """Take one webhook of an app with its keys; its answer may be there at once, else `asker` hears of it later.
@@ -245,52 +243,53 @@ class Webhooks:
         self._deliver(webhook, app, deliveries)
 
     def _deliver(self, webhook: Webhook, app: str, deliveries: Sequence[Delivery]) -> None:
-        deliveries = self._within_limits(webhook, app, deliveries)
         if len(deliveries) == 1:  # nearly always; the general way below does the same
             line = self._line_for(webhook, app, deliveries[0])
             if line is not None:
-                webhook.send(line, deliveries)
+                taken = self._within_limits(webhook, deliveries[0], {deliveries[0].phone_number_id: 1})
+                if taken is not None:
+                    webhook.send(line, (taken,))
         else:
             by_line: dict[Line, list[Delivery]] = {}
+            uncharged = Counter(each.phone_number_id for each in deliveries if each.kind == "message")
             for delivery in deliveries:
                 line = self._line_for(webhook, app, delivery)
-                if line is not None:
-                    by_line.setdefault(line, []).append(delivery)
+                taken = self._within_limits(webhook, delivery, uncharged) if line is not None else None
+                if line is not None and taken is not None:
+                    by_line.setdefault(line, []).append(taken)
             for line, parts in by_line.items():
                 webhook.send(line, parts)
         webhook.done()
 
-    def _within_limits(self, webhook: Webhook, app: str, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
-        """Return what may go on: nothing of a number over its rate, and a customer's messages over theirs muted."""
-        counts: dict[str, int] = {}
-        for delivery in deliveries:
-            if delivery.kind == "message":
-                counts[delivery.phone_number_id] = counts.get(delivery.phone_number_id, 0) + 1
-        if not counts:
-            return deliveries
-        now = monotonic()
-        over: set[str] = set()
-        for number, count in counts.items():
-            entry = self._places.entries.get(number)
-            # Another app's body must not use up what a number has.
-            if entry is None or entry.app != app:
-                continue
-            charge = self._limits.charge_number(number, now, entry.inbound_per_minute, entry.inbound_burst, count)
-            if charge is None:
-                over.add(number)
-            else:
-                webhook.charged(charge)
-        if over:
-            LIMITS.counts["tenant"] += len(over)
-            webhook.slow_down()
-            deliveries = [each for each in deliveries if each.kind != "message" or each.phone_number_id not in over]
-        return [self._muted_in_a_flood(webhook, delivery, now) for delivery in deliveries]
+    def _within_limits(self, webhook: Webhook, delivery: Delivery, uncharged: dict[str, int]) -> Delivery | None:
+        """Return a delivery to one of our pods, muted in its sender's flood; None when its number is over its rate.
 
-    def _muted_in_a_flood(self, webhook: Webhook, delivery: Delivery, now: float) -> Delivery:
-        sender = sender_of(delivery.item) if delivery.kind == "message" else ""
+        `uncharged` counts the webhook's messages by number: the first one is charged for all of them, and 0 stays
+        there when that could not be. Only here, when a delivery has its pod: a body of another app uses up nothing.
+        """
+        if delivery.kind != "message":
+            return delivery
+        number = delivery.phone_number_id
+        count = uncharged.get(number)
+        if count is not None:
+            entry = self._places.entries[number]
+            rate = entry.inbound_per_minute, entry.inbound_burst
+            charge = self._limits.charge_number(number, webhook.begun, *rate, count) if count else None
+            if charge is None:
+                if count:
+                    LIMITS.counts["tenant"] += 1
+                    webhook.slow_down()
+                    uncharged[number] = 0
+                return None
+            del uncharged[number]
+            webhook.charged(charge)
+        return self._muted_in_a_flood(webhook, delivery)
+
+    def _muted_in_a_flood(self, webhook: Webhook, delivery: Delivery) -> Delivery:
+        sender = sender_of(delivery.item)
         if not sender:
             return delivery
-        charge = self._limits.charge_customer(delivery.phone_number_id, sender, now)
+        charge = self._limits.charge_customer(delivery.phone_number_id, sender, webhook.begun)
         if charge is not None:
             webhook.charged(charge)
             return delivery

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comanda_router.limits import Bucket, Limits
+from comanda_router.limits import Buckets, Limits, give_back, take
 
 BURST = 60
 times = st.lists(st.floats(0, 600, allow_nan=False), min_size=1, max_size=300).map(sorted)
@@ -13,8 +13,8 @@ times = st.lists(st.floats(0, 600, allow_nan=False), min_size=1, max_size=300).m
 def test_a_bucket_gives_its_burst_and_then_its_rate_and_no_more(
     times: list[float], per_minute: int, burst: int
 ) -> None:
-    bucket = Bucket()
-    taken = [now for now in times if bucket.take(now, per_minute, burst)]
+    buckets: Buckets[str] = {}
+    taken = [now for now in times if take(buckets, "k", now, per_minute, burst)]
     for first in range(len(taken)):
         for last in range(first, len(taken)):
             earned = (taken[last] - taken[first]) * per_minute / 60
@@ -23,30 +23,32 @@ def test_a_bucket_gives_its_burst_and_then_its_rate_and_no_more(
 
 @given(per_minute=st.integers(1, 1000), burst=st.integers(1, 50), start=st.floats(0, 1e6, allow_nan=False))
 def test_a_bucket_never_refuses_who_keeps_to_its_rate(per_minute: int, burst: int, start: float) -> None:
-    bucket = Bucket()
+    buckets: Buckets[str] = {}
     # Clocks have no more than doubles' precision: a millionth of slack.
     pace = 60 / per_minute * (1 + 1e-6) + 1e-6
-    assert all(bucket.take(start + index * pace, per_minute, burst) for index in range(100))
+    assert all(take(buckets, "k", start + index * pace, per_minute, burst) for index in range(100))
 
 
 @given(counts=st.lists(st.integers(1, 1000), min_size=1, max_size=50), burst=st.integers(1, 300))
 def test_a_webhook_is_taken_whole_and_what_was_too_much_is_owed(counts: list[int], burst: int) -> None:
-    bucket, taken = Bucket(), 0
+    buckets: Buckets[str] = {}
+    taken = 0
     for count in counts:
-        if bucket.take(0.0, 60, burst, count):
+        if take(buckets, "k", 0.0, 60, burst, count):
             assert taken < burst
             taken += count
     # After the time in which it was earned the next one comes in.
-    assert bucket.take(float(max(0, taken - burst + 1)) + 1e-6, 60, burst)
+    assert take(buckets, "k", float(max(0, taken - burst + 1)) + 1e-6, 60, burst)
 
 
 @given(per_minute=st.integers(1, 1000), burst=st.integers(1, 50), tries=st.integers(1, 500))
 def test_what_is_given_back_can_be_taken_again_however_often(per_minute: int, burst: int, tries: int) -> None:
-    bucket = Bucket()
+    buckets: Buckets[str] = {}
     for _ in range(tries):
-        assert bucket.take(0.0, per_minute, burst)
-        bucket.give_back(per_minute)
-    assert sum(bucket.take(0.0, per_minute, burst) for _ in range(burst + 1)) >= burst - 1
+        charge = take(buckets, "k", 0.0, per_minute, burst)
+        assert charge is not None
+        give_back(charge)
+    assert sum(take(buckets, "k", 0.0, per_minute, burst) is not None for _ in range(burst + 1)) >= burst - 1
 
 
 def test_a_number_over_its_limit_does_not_touch_another() -> None:

@@ -73,6 +73,14 @@ class TestCustomerWhoFloods:
         assert len(muted) == BURST + 4
         assert [key for key, is_muted in muted.items() if is_muted] == [f"w{BURST + index}" for index in range(3)]
 
+    async def test_is_not_whom_another_app_speaks_of(self, router: RouterUnderTest) -> None:
+        for index in range(2 * BURST):
+            document = webhook(messages("22", f"x{index}", sender="56911112222"))
+            assert await router.post(document, path="/webhook/brand", secret="brand-secret") == 200
+        assert await router.post(webhook(messages("22", "w1", sender="56911112222"))) == 200
+        (delivery,) = (delivery for pod in router.pods.values() for delivery in pod.stored)
+        assert not delivery.muted
+
     async def test_is_not_who_only_had_to_come_again(self, router: RouterUnderTest) -> None:
         for pod in router.pods.values():
             pod.refuse = OVERLOADED
