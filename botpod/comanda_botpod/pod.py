@@ -69,6 +69,8 @@ class Pod:
         """Background work whose last run failed."""
         self._kept = ""
         """What was loaded when the handlers were last told which tenants there are."""
+        self._changed: set[str] = set()
+        """Numbers of tenants that changed since then: a database that is away does not make them unchanged."""
 
     @property
     def ready(self) -> bool:
@@ -77,12 +79,13 @@ class Pod:
 
     async def refresh_tenants(self) -> None:
         """Read changed files, publish new versions, let waiting conversations go on."""
-        changed = self.tenants.refresh()
+        self._changed.update(tenant.number for tenant in self.tenants.refresh())
+        if self.tenants.loaded == self._kept:
+            return
+        changed = [tenant for tenant in map(self.tenants.get, self._changed) if tenant is not None]
         await self._store.publish(
             [_published(tenant, tenant.documents) for tenant in changed if tenant.documents], "configuration"
         )
-        if self.tenants.loaded == self._kept:
-            return
         await self.handlers.keep(self.tenants.all())
         for tenant in changed:
             if tenant.documents is not None:
@@ -91,6 +94,7 @@ class Pod:
         for plan in metrics.PLANS:
             metrics.TENANTS.labels(plan=plan).set(plans[plan])
         self._kept = self.tenants.loaded
+        self._changed.clear()
         # Tenants live long: ten thousand of them, looked through by a collection, are a pause of 0.2 s for everybody.
         gc.collect()
         gc.freeze()

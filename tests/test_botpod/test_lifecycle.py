@@ -12,7 +12,7 @@ import pytest
 
 from comanda_store import StorageError
 from tests.harness import text_message, until
-from tests.test_botpod.conftest import GROUP_KEY, PodUnderTest
+from tests.test_botpod.conftest import GROUP_KEY, PodUnderTest, tenant
 
 
 async def status(pod: PodUnderTest) -> int:
@@ -81,3 +81,21 @@ async def test_a_pod_whose_heartbeat_fails_is_not_ready_until_it_beats_again(
     await until(ready)
     assert await pod.write_items(text_message("w1")) == ["stored"]
     await pod.count_replies(1)
+
+
+async def test_tenants_that_changed_while_the_database_was_away_are_published_when_it_is_back(
+    pod: PodUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = pod.pod._store
+    tried = asyncio.Event()
+
+    async def fails(*_: object) -> None:
+        tried.set()
+        raise StorageError("away")
+
+    with monkeypatch.context() as away:
+        away.setattr(store, "publish", fails)
+        pod.mount(tenant(), tenant("10000077"))
+        await asyncio.wait_for(tried.wait(), 10)
+    kept = "SELECT count(*) FROM tenants WHERE phone_number_id = '10000077'"
+    await pod.sql_gives(kept, [(1,)])

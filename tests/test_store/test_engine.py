@@ -128,3 +128,16 @@ def test_the_first_schema_can_be_taken_back(tmp_path: Path) -> None:
         tables = connection.exec_driver_sql("select name from sqlite_master where type = 'table'").scalars().all()
     engine.dispose()
     assert set(tables) <= {"alembic_version", "sqlite_sequence"}
+
+
+async def test_what_was_learnt_in_a_batch_that_broke_is_forgotten_with_it(tmp_path: Path) -> None:
+    store = await Store.open(sqlite_url(tmp_path / "c.db"), pod="pod-0", incarnation="pod-0:1")
+    try:
+        with pytest.raises(StorageError):
+            await store.ingest([replace(MESSAGE, phone="56900000001", links=None)])  # type: ignore[arg-type]
+        # The next customer gets the id that was taken back.
+        (other,) = await store.ingest([replace(MESSAGE, wamid="w2", phone="56900000002")])
+        (first,) = await store.ingest([replace(MESSAGE, wamid="w3", phone="56900000001")])
+        assert first.customer_id != other.customer_id
+    finally:
+        await store.close()

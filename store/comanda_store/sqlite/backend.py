@@ -118,7 +118,9 @@ class SqliteBackend:
 
         def run() -> T:
             with self._writes.turn(), self._engine.begin() as connection:
-                return operation(connection)
+                result = operation(connection)
+            self._checkpoints.count(1)
+            return result
 
         return await self._in_thread(run)
 
@@ -143,7 +145,9 @@ class SqliteBackend:
     async def _transaction(self, work: Callable[[int], T]) -> T:
         def run() -> T:
             with self._writes.turn():
-                return self._atomically(lambda: work(_now()))
+                result = self._atomically(lambda: work(_now()))
+            self._checkpoints.count(1)
+            return result
 
         return await self._in_thread(run)
 
@@ -153,8 +157,6 @@ class SqliteBackend:
                 now = _now()
                 outcomes = self._atomically(lambda: [self._answer(request, now) for request in group])
             except (sqlite3.Error, StorageError) as error:
-                # What was learnt of customers in it was taken back.
-                self._aliases.clear()
                 self._checkpoints.move()
                 if len(group) == 1:
                     return [_storage_error(error)]
@@ -172,6 +174,8 @@ class SqliteBackend:
             result = work()
             self._database.execute("COMMIT")
         except BaseException:
+            # What was learnt of customers in it is taken back too: their ids will be somebody else's.
+            self._aliases.clear()
             # SQLite has taken the transaction back itself when the disk is full.
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
