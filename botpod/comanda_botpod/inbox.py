@@ -17,6 +17,8 @@ from comanda_botpod.tenants import Tenants
 from comanda_botpod.turn import Turns
 from comanda_contract import deliveries
 from comanda_contract.deliveries import Answer, Delivery
+from comanda_contract.names import redacted
+from comanda_contract.trace import is_sampled, trace_id_of
 from comanda_store import InboundItem, Ingested, Item, StorageError, Store, TenantScope
 
 _log = structlog.get_logger()
@@ -86,6 +88,9 @@ class Inbox:
     @staticmethod
     def _count(delivery: Delivery, answer: Answer) -> Answer:
         metrics.DELIVERED[delivery.kind, answer.outcome].inc()
+        if is_sampled(delivery.traceparent):
+            trace, message = trace_id_of(delivery.traceparent), redacted(delivery.key)
+            _log.info("delivery_traced", trace_id=trace, message=message, kind=delivery.kind, outcome=answer.outcome)
         if answer.outcome == "refused":
             metrics.REFUSED.labels(reason=answer.reason).inc()
         return answer

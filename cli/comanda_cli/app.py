@@ -16,6 +16,7 @@ from comanda_cli import dead_letters
 from comanda_cli import doctor as doctor_room
 from comanda_cli import messages as messages_room
 from comanda_cli import orders as orders_room
+from comanda_cli import routes as routes_room
 from comanda_cli import tenants as tenants_room
 from comanda_cli.demo import run_demo
 from comanda_cli.folder import Folder
@@ -39,6 +40,8 @@ app.add_typer(orders_app, name="orders")
 dead_letter_app = typer.Typer(help="What reached the router and belonged to nobody.", no_args_is_help=True)
 app.add_typer(dead_letter_app, name="dead-letter")
 app.add_typer(tenant_app, name="tenant")
+route_app = typer.Typer(help="Where the router sends a number.", no_args_is_help=True)
+app.add_typer(route_app, name="route")
 messages_app = typer.Typer(help="Messages that staff has to look at.", no_args_is_help=True)
 app.add_typer(messages_app, name="messages")
 database_app = typer.Typer(help="The database of a bot group.", no_args_is_help=True)
@@ -253,6 +256,27 @@ def replay_dead_letters(
     if not wanted:
         typer.echo("Nothing to hand in: name letters, or give --all.")
     raise typer.Exit(1 if refused else 0)
+
+
+@route_app.command("explain")
+def explain_route(
+    phone_number_id: Annotated[str, typer.Argument(help="Meta's id of the number, as in the tenant's phoneNumberId.")],
+    *,
+    admin_url: Annotated[
+        str | None, typer.Option("--admin-url", help="The router's health port; by default the one of `comanda up`.")
+    ] = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """Ask a running router which pod serves a number, and why not another one."""
+    try:
+        route = asyncio.run(routes_room.RouterAdmin.of(admin_url).route(phone_number_id))
+    except ComandaError as error:
+        print_error(error)
+        raise typer.Exit(1) from None
+    if output is Output.json:
+        print_json(route)
+    else:
+        routes_room.print_route(route)
 
 
 @messages_app.command("retry")

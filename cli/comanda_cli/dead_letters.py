@@ -19,7 +19,7 @@ import aiohttp
 import msgspec
 
 from comanda_cli.local.layout import Layout
-from comanda_contract.directory import Directory, decode_directory
+from comanda_cli.routes import RouterAdmin
 from comanda_contract.errors import InvalidInputError, UnavailableError
 from comanda_contract.resources.app import APP_SECRET_KEY
 from comanda_operator.plan import webhook_path
@@ -62,7 +62,7 @@ class Place:
 
     folder: Path
     apps_dir: Path
-    directory_file: Path
+    admin: RouterAdmin
     url: str
 
     @classmethod
@@ -70,13 +70,13 @@ class Place:
         """Return the place that a router's environment names, or the one in a data folder."""
         letters = environment.get("COMANDA_ROUTER_DEAD_LETTERS_DIR")
         if letters is None:
-            layout = Layout(data_dir)
-            return cls(layout.dead_letters_dir, layout.apps_dir, layout.directory_file, url or "http://127.0.0.1:8080")
+            layout, url = Layout(data_dir), url or "http://127.0.0.1:8080"
+            return cls(layout.dead_letters_dir, layout.apps_dir, RouterAdmin(url), url)
         port = environment.get("COMANDA_ROUTER_PORT", "8080")
         return cls(
             Path(letters),
             Path(environment.get("COMANDA_ROUTER_APPS_DIR", "")),
-            Path(environment.get("COMANDA_ROUTER_DIRECTORY_FILE", "")),
+            RouterAdmin.of(url if "COMANDA_ROUTER_HEALTH_PORT" not in environment else None, environment),
             url or f"http://127.0.0.1:{port}",
         )
 
@@ -113,7 +113,7 @@ async def replay(place: Place, name: str) -> None:
     Raises `UnavailableError` when the router does not take it.
     """
     letter = _find(place, name)
-    _check_has_a_home(letter, _directory(place))
+    await _check_has_a_home(letter, place.admin)
     body = msgspec.json.encode(_webhook(letter))
     secret = _secret(place, letter.app)
     headers = {
@@ -156,24 +156,19 @@ def _find(place: Place, name: str) -> _Letter:
     return found
 
 
-def _directory(place: Place) -> Directory:
-    try:
-        return decode_directory(place.directory_file.read_bytes())
-    except (OSError, msgspec.DecodeError) as error:
-        raise UnavailableError(f"The directory {place.directory_file} cannot be read.") from error
-
-
-def _check_has_a_home(letter: _Letter, directory: Directory) -> None:
+async def _check_has_a_home(letter: _Letter, admin: RouterAdmin) -> None:
     number = letter.phone_number_id
     if not number:
-        if not any(entry.waba_id == letter.waba_id and entry.app == letter.app for entry in directory.numbers):
+        if not await admin.numbers_of(letter.app, letter.waba_id):
             raise InvalidInputError("ID", f"no tenant of the app {letter.app} has the account {letter.waba_id}.")
         return
-    entry = next((entry for entry in directory.numbers if entry.phone_number_id == number), None)
-    if entry is None:
-        raise InvalidInputError("ID", f"the number {number} is still unknown.", hint="Apply its WhatsAppTenant first.")
-    if entry.app != letter.app:
-        raise InvalidInputError("ID", f"the number {number} belongs to the app {entry.app}, not to {letter.app}.")
+    try:
+        route = await admin.route(number)
+    except InvalidInputError:
+        hint = "Apply its WhatsAppTenant first."
+        raise InvalidInputError("ID", f"the number {number} is still unknown.", hint=hint) from None
+    if route["app"] != letter.app:
+        raise InvalidInputError("ID", f"the number {number} belongs to the app {route['app']}, not to {letter.app}.")
 
 
 def _webhook(letter: _Letter) -> dict[str, Any]:

@@ -31,6 +31,17 @@ def print_rows(
     if not rows:
         Console().print(empty)
         return
+    _print_table(columns, rows)
+
+
+def print_rows_under(heading: str, columns: Sequence[tuple[str, str]], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a line with rich's marks, and rows as a table below it."""
+    Console().print(heading)
+    if rows:
+        _print_table(columns, rows)
+
+
+def _print_table(columns: Sequence[tuple[str, str]], rows: Sequence[Mapping[str, Any]]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for _, heading in columns:
         broken = heading.endswith("…")

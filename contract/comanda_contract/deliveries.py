@@ -40,6 +40,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     item: msgspec.Raw
     muted: bool = False
     """A message of a flood: to be stored and given no turn, so that nothing is lost and nobody pays for answers."""
+    traceparent: str = ""
+    """Of the request that it came in, where a proxy before the router gave it one."""
     contact: msgspec.Raw = NO_CONTACT
     """The matching entry of `contacts`; matched by `wa_id` or `user_id`, never by index."""
 

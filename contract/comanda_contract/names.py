@@ -16,7 +16,15 @@ LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_PART_OF = "app.kubernetes.io/part-of"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_GROUP = f"{API_GROUP}/group"
+LABEL_GROUP_UID = f"{API_GROUP}/group-uid"
+"""On a group's Service, whose labels Kubernetes copies to its EndpointSlices (annotations it does not)."""
 LABEL_TENANT = f"{API_GROUP}/tenant"
+
+LABEL_SOURCE = f"{API_GROUP}/source"
+"""On each Secret and ConfigMap that a resource names: the operator sees those alone, and no other of the cluster."""
+
+DELIVERIES_PORT = "deliveries"
+"""Name of the port on which pods take deliveries."""
 
 DEFAULT_APP = "default"
 """The WhatsAppApp that `/webhook` without a name stands for."""
@@ -56,12 +64,13 @@ def shard_of(phone_number_id: str, shards: int = SHARDS_PER_POOL) -> int:
     return int.from_bytes(hashlib.sha256(phone_number_id.encode()).digest()[:4], "big") % shards
 
 
-def group_key(master_key: bytes, group_uid: str) -> str:
-    """Derive the key that authenticates the router to the pods of one group, as lower-case hex.
+def group_key(master_key: bytes, group: str, uid: str) -> str:
+    """Derive the key that authenticates the router to the pods of one group (`namespace/name`), as lower-case hex.
 
-    A pod that leaks its key cannot speak to another group: the master key stays with router and operator.
+    A pod that leaks its key cannot speak to another group: the master key stays with router and operator. The uid
+    alone would not do: the router reads it from a label in the group's namespace, where another group's can be written.
     """
-    return hmac.digest(master_key, b"comanda/group-key/v1:" + group_uid.encode(), "sha256").hex()
+    return hmac.digest(master_key, f"comanda/group-key/v1:{group}:{uid}".encode(), "sha256").hex()
 
 
 def redacted(identifier: str) -> str:

@@ -12,6 +12,8 @@ from functools import partial
 import structlog
 from pydantic import ValidationError
 
+from comanda_contract.errors import ComandaError
+from comanda_kube.kubeconfig import load_config
 from comanda_router.health import serving_health
 from comanda_router.logs import configure
 from comanda_router.server import serve
@@ -36,6 +38,14 @@ def main() -> int:
         problems = [f"COMANDA_ROUTER_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
         _log.error("settings_invalid", problems=problems)
         return 2
+    if settings.directory_file is None:
+        try:
+            load_config()
+        except ComandaError as error:
+            _log.error(
+                "no_directory", message=error.message, hint="Set COMANDA_ROUTER_DIRECTORY_FILE, or run in a pod."
+            )
+            return 2
     if arguments.listen_fd is not None:
         return serve(settings, _given(arguments.listen_fd), _given(arguments.health_fd), has_parent=True)
     try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import structlog
 from fastapi import FastAPI
@@ -14,13 +15,18 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from comanda_contract.directory import Directory
 from comanda_contract.names import DEFAULT_APP
+from comanda_kube.client import Client
+from comanda_kube.kubeconfig import load_config
 from comanda_router.apps import Apps
 from comanda_router.dead_letters import DeadLetters
 from comanda_router.deliver import LineLimits, Lines
+from comanda_router.directory.files import FileDirectory
+from comanda_router.directory.kubernetes import KubernetesDirectory
 from comanda_router.health import Health, add_health_routes, serving_health
 from comanda_router.hot import Answers
-from comanda_router.metrics import PODS
+from comanda_router.metrics import DIRECTORY_AGE, DIRECTORY_STATE, PODS
 from comanda_router.places import Places
 from comanda_router.plain import PlainWebhooks
 from comanda_router.settings import RouterSettings
@@ -62,7 +68,7 @@ def create_app(settings: RouterSettings, health_listener: socket.socket | None =
     Without a listener for them, the routes for health and administration are the app's own.
     """
     apps = Apps(settings.apps_dir)
-    places = Places(settings.directory_file)
+    places = Places()
     limits = LineLimits(
         deadline_seconds=settings.deadline_seconds,
         stall_seconds=min(settings.stall_seconds, settings.deadline_seconds / 2),
@@ -77,16 +83,27 @@ def create_app(settings: RouterSettings, health_listener: socket.socket | None =
         dead_letters = DeadLetters(settings.dead_letters_dir, settings.dead_letters_bytes)
         webhooks = Webhooks(apps, places, lines, dead_letters, settings)
         router.start(webhooks)
-        _refresh(apps, places, webhooks)
         lines.start()
         PODS.follow(lines.states)
-        refreshing = asyncio.create_task(_keep_fresh(apps, places, webhooks, settings.reload_seconds), name="refresh")
-        _log.info("router_started", generation=places.generation, numbers=len(places.entries))
-        async with serving_health(partial(add_health_routes, health=health), health_listener):
+
+        def use(directory: Directory) -> None:
+            # Secrets first: a number whose app is not known yet would be refused.
+            with suppress(OSError):  # `_keep_fresh` tells of it
+                apps.refresh()
+            places.use(directory)
+            webhooks.tidy()
+
+        async with AsyncExitStack() as stack:
+            stack.callback(lines.close)
+            if settings.directory_file is not None:
+                await stack.enter_async_context(_following_file(settings.directory_file, settings.reload_seconds, use))
+            else:
+                await stack.enter_async_context(_following_kubernetes(settings.snapshot_file, places, health, use))
+            refreshing = asyncio.create_task(_keep_fresh(apps, settings.reload_seconds), name="secrets")
+            stack.push_async_callback(_end, refreshing)
+            _log.info("router_started", generation=places.generation, numbers=len(places.entries))
+            await stack.enter_async_context(serving_health(partial(add_health_routes, health=health), health_listener))
             yield
-        refreshing.cancel()
-        await asyncio.gather(refreshing, return_exceptions=True)
-        lines.close()
 
     surface = FastAPI(title="Comanda router", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     router = RouterApp(surface, health)
@@ -107,17 +124,38 @@ def create_app(settings: RouterSettings, health_listener: socket.socket | None =
     return router
 
 
-def _refresh(apps: Apps, places: Places, webhooks: Webhooks) -> None:
-    # Secrets first: a number whose app is not known yet would be refused.
-    apps.refresh()
-    places.refresh()
-    webhooks.tidy()
+@asynccontextmanager
+async def _following_file(file: Path, seconds: float, use: Callable[[Directory], None]) -> AsyncIterator[None]:
+    followed = FileDirectory(file, use)
+    DIRECTORY_AGE.follow(lambda: {"file": followed.age_seconds})
+    async with followed.following(seconds):
+        yield
 
 
-async def _keep_fresh(apps: Apps, places: Places, webhooks: Webhooks, seconds: float) -> None:
+@asynccontextmanager
+async def _following_kubernetes(
+    snapshot_file: Path | None, places: Places, health: Health, use: Callable[[Directory], None]
+) -> AsyncIterator[None]:
+    """Follow the Kubernetes API. Raises `InvalidConfigError` where none is configured."""
+    async with Client(load_config(), "comanda-router") as client:
+        followed = KubernetesDirectory(client, use, snapshot_file)
+        health.condition = lambda: followed.condition
+        places.is_doubtful = lambda: not followed.is_fresh
+        DIRECTORY_AGE.follow(lambda: {"kubernetes": followed.age_seconds})
+        DIRECTORY_STATE.follow(lambda: followed.facts)
+        async with followed.following():
+            yield
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _keep_fresh(apps: Apps, seconds: float) -> None:
     while True:
-        await asyncio.sleep(seconds)
         try:
-            _refresh(apps, places, webhooks)
+            apps.refresh()
         except OSError as error:
-            _log.error("refresh_failed", error=str(error))
+            _log.error("secrets_unreadable", problem=type(error).__name__)
+        await asyncio.sleep(seconds)

@@ -312,7 +312,7 @@ class Lines:
         """Return the line to a pod."""
         line = self._lines.get(place)
         if line is None:
-            line = Line(place, group_key(self._master_key, place.group.uid), self._limits, self._plan)
+            line = Line(place, group_key(self._master_key, place.group.name, place.group.uid), self._limits, self._plan)
             self._lines[place] = line
         return line
 

@@ -10,6 +10,7 @@ import re
 from typing import Literal
 
 from comanda_contract.names import DEFAULT_APP
+from comanda_contract.trace import read_traceparent
 
 HEAD_BYTES = 16 * 1024
 """A head longer than this is not usual; proxies send at most 8 to 16 KiB."""
@@ -33,8 +34,11 @@ _FIELDS = re.compile(
 """The header lines in lower case. No line can be read in two ways, so the time is linear in the length. Groups are not
 possessive: Python 3.11.2 then finds no match where there is one."""
 
-Head = tuple[str, bytes, int, int]
-"""What a usual head says: the app, the signature, and where the body begins and ends."""
+_TRACE = b"traceparent:"
+_TRACES = re.compile(rb"(?:^|\n)traceparent:([^\r]*+)\r")
+
+Head = tuple[str, bytes, int, int, str]
+"""What a usual head says: the app, the signature, where the body begins and ends, and its `traceparent` or ""."""
 
 
 def read_head(data: bytes, start: int) -> Head | Literal["unfinished", "unusual"]:
@@ -51,8 +55,15 @@ def read_head(data: bytes, start: int) -> Head | Literal["unfinished", "unusual"
         if request is None:
             return "unusual"
         app, fields_begin = request[1].decode(), request.end()
-    fields = _FIELDS.fullmatch(data[fields_begin:begin].lower())
+    lines = data[fields_begin:begin].lower()
+    fields = _FIELDS.fullmatch(lines)
     if fields is None:
         return "unusual"
     length, signature, other_signature, other_length = fields.groups()
-    return app, signature or other_signature, begin, begin + int(length or other_length)
+    trace = _read_trace(data, fields_begin, lines) if _TRACE in lines else ""
+    return app, signature or other_signature, begin, begin + int(length or other_length), trace
+
+
+def _read_trace(data: bytes, begin: int, lines: bytes) -> str:
+    """Read it from the bytes as they came: upper case in its value makes it none."""
+    return read_traceparent([data[begin + found.start(1) : begin + found.end(1)] for found in _TRACES.finditer(lines)])

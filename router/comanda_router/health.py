@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -19,11 +19,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from comanda_contract.errors import InvalidInputError
 from comanda_contract.names import HEALTH_PATH, READY_PATH
+from comanda_contract.resources import Condition
 from comanda_router.deliver import Lines
 from comanda_router.places import Places
 
 METRICS_PATH = "/metrics"
 ROUTE_PATH = "/admin/route/{phone_number_id}"
+UNKNOWN_NUMBER = "unknown_number"
+"""The code of the answer for a number that the directory does not name."""
+ACCOUNT_PATH = "/admin/account/{app}/{waba_id}"
 
 
 class Health:
@@ -33,6 +37,8 @@ class Health:
         self._places = places
         self._lines = lines
         self.draining = False
+        self.condition: Callable[[], Condition] | None = None
+        """How fresh the directory is; set where the Kubernetes API is followed. It never makes a router unready."""
 
     def readiness(self) -> dict[str, Any]:
         """Tell whether webhooks are welcome: a directory is loaded, a pod is live, and nobody has said to stop."""
@@ -43,7 +49,12 @@ class Health:
             "directory": places.loaded,
             "generation": places.generation,
             "pods": len(places.live),
+            **({"condition": self.condition().model_dump(by_alias=True)} if self.condition is not None else {}),
         }
+
+    def account(self, app: str, waba_id: str) -> Sequence[str]:
+        """Return an app's numbers in a WhatsApp Business Account."""
+        return self._places.of_account(app, waba_id)
 
     def route(self, phone_number_id: str) -> dict[str, Any]:
         """Tell where a number goes and why. Raises `InvalidInputError` for an unknown one."""
@@ -54,7 +65,7 @@ class Health:
                 "phone_number_id",
                 "is not in the directory: its webhooks are dead letters",
                 hint="Is there a WhatsAppTenant with this phoneNumberId, and is it accepted?",
-                code="unknown_number",
+                code=UNKNOWN_NUMBER,
             )
         entry, explanation = found
         return {
@@ -86,6 +97,11 @@ def add_health_routes(app: FastAPI, health: Health) -> None:
     async def metrics() -> Response:
         """Prometheus' text format."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get(ACCOUNT_PATH)
+    async def account(app: str, waba_id: str) -> Response:
+        """Tell which numbers hear what Meta says of an account as a whole."""
+        return JSONResponse({"app": app, "waba_id": waba_id, "phone_number_ids": health.account(app, waba_id)})
 
     @app.get(ROUTE_PATH)
     async def route(phone_number_id: str) -> Response:

@@ -114,7 +114,7 @@ class HotProtocol(HttpToolsProtocol):
             if head == "unusual":
                 self._turn_plain(data[begin:])
                 return
-            app, signature, body_begin, end = head
+            app, signature, body_begin, end, trace = head
             known = webhooks.apps.get(app)
             if known is None or end - body_begin > WEBHOOK_BYTES:
                 self._turn_plain(data[begin:])
@@ -122,7 +122,7 @@ class HotProtocol(HttpToolsProtocol):
             if end > size:
                 self._hold(data[begin:], end - begin)
                 return
-            webhook = webhooks.take(self, app, known.keys, signature, data[body_begin:end])
+            webhook = webhooks.take(self, app, known.keys, signature, data[body_begin:end], trace)
             begin = end
             waiting.append(webhook)
             self._open_bytes += webhook.size

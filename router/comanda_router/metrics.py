@@ -110,4 +110,5 @@ WEBHOOK_SECONDS = Spread("comanda_router_webhook_seconds", "From the whole body 
 PODS = Gathered("comanda_router_pods", "Pods by state", "state")
 PODS_READY = Gauge("comanda_router_pods_ready", "Pods that may get deliveries")
 NUMBERS = Gauge("comanda_router_numbers", "Numbers in the directory")
+DIRECTORY_STATE = Gathered("comanda_router_directory", "How the directory's source fares, by fact", "fact")
 DIRECTORY_AGE = Gathered("comanda_router_directory_seconds", "Age of the directory in force", "directory")

@@ -1,24 +1,18 @@
-"""Where each number is served now: the directory, turned into a table of pods.
-
-The directory is a file that is replaced atomically. A broken one is reported and the last good one stays in force.
-"""
+"""Where each number is served now: the directory, turned into a table of pods."""
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import msgspec
 import structlog
 from msgspec.structs import force_setattr
 
-from comanda_contract.directory import Directory, Group, NumberEntry, PodEndpoint, decode_directory
+from comanda_contract.directory import Directory, Group, NumberEntry, PodEndpoint
 from comanda_contract.placement import Explanation, Ring, capacity, explain
-from comanda_router.metrics import DIRECTORY_AGE, MOVES, NUMBERS, PODS_READY
+from comanda_router.metrics import MOVES, NUMBERS, PODS_READY
 
 _log = structlog.get_logger()
 
@@ -35,94 +29,71 @@ class Place:
     address: Address
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """A group with its live pods by name, and the pod of each of its numbers."""
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """A group and its pods that may get deliveries, by name."""
 
     group: Group
-    live: Mapping[str, Place]
+    pods: Mapping[str, Place]
     ring: Ring
-    homes: Mapping[str, Place]
-
-
-_NOWHERE: Mapping[str, Place] = {}
 
 
 class Places:
     """Answers where a number belongs and which pod gets its deliveries."""
 
-    def __init__(self, directory_file: Path) -> None:
-        self._file = directory_file
-        self._stamp: tuple[int, int] | None = None
+    def __init__(self) -> None:
         self.generation = 0
         self.loaded = False
         self.entries: Mapping[str, NumberEntry] = {}
         """What the directory says of each number."""
-        self.accounts: Mapping[tuple[str, str], Sequence[str]] = {}
-        """The numbers of each WhatsApp Business Account of an app: `(app, waba_id)` → phone number ids."""
         self.homes: dict[str, Place] = {}
         """The pod of each number that may be served now."""
-        self._groups: dict[str, _Placed] = {}
-        self._loaded_at = time.time()
-        DIRECTORY_AGE.follow(lambda: {"file": time.time() - self._loaded_at})
+        self.is_doubtful: Callable[[], bool] = lambda: False
+        """Whether the directory may be older than the world: a number that is missing there may not be nobody's."""
+        self._accounts: dict[str, tuple[str, ...]] = {}
+        self._groups: dict[str, _Live] = {}
 
     @property
     def ready(self) -> bool:
         """Whether webhooks find their way: a directory is loaded, and a pod is live unless there are no groups."""
-        return self.loaded and (not self._groups or any(group.live for group in self._groups.values()))
+        return self.loaded and (not self._groups or any(group.pods for group in self._groups.values()))
 
     @property
     def live(self) -> frozenset[Place]:
         """Every pod that may get deliveries."""
-        return frozenset(place for group in self._groups.values() for place in group.live.values())
-
-    def refresh(self) -> bool:
-        """Read the directory when it has been replaced; True when another one is in force."""
-        try:
-            stat = self._file.stat()
-        except FileNotFoundError:
-            return False
-        if (stamp := (stat.st_mtime_ns, stat.st_ino)) == self._stamp:
-            return False
-        self._stamp = stamp
-        try:
-            self.use(decode_directory(self._file.read_bytes()))
-        except msgspec.DecodeError as error:
-            _log.error("directory_broken", problem=str(error), kept_generation=self.generation)
-            return False
-        self._loaded_at = stat.st_mtime
-        return True
+        return frozenset(place for group in self._groups.values() for place in group.pods.values())
 
     def use(self, directory: Directory) -> None:
-        """Put a directory in force: place every number over the live pods of its group, where either has changed."""
-        numbers: dict[str, list[str]] = {group.name: [] for group in directory.groups}
-        accounts: dict[tuple[str, str], list[str]] = {}
-        for entry in directory.numbers:
-            numbers.setdefault(entry.group, []).append(entry.phone_number_id)
-            if entry.waba_id:
-                accounts.setdefault((entry.app, entry.waba_id), []).append(entry.phone_number_id)
-        self.accounts = accounts
-        self._groups = {group.name: self._place(group, numbers.pop(group.name)) for group in directory.groups}
+        """Put a directory in force. Numbers of a group are placed anew only where its pods or its numbers changed."""
         before = self.entries
-        self.entries = {
-            entry.phone_number_id: _shared(entry, before.get(entry.phone_number_id)) for entry in directory.numbers
-        }
-        homes = [group.homes for group in self._groups.values()]
-        self.homes = (
-            dict(homes[0]) if len(homes) == 1 else {number: home for each in homes for number, home in each.items()}
-        )
-        for entry in directory.numbers:
-            if not entry.ready:
-                self.homes.pop(entry.phone_number_id, None)
+        entries = {entry.phone_number_id: _shared(entry, before) for entry in directory.numbers}
+        changed = [number for number, entry in entries.items() if before.get(number) is not entry]
+        gone = before.keys() - entries.keys() if len(before) + len(changed) > len(entries) else frozenset[str]()
+        groups = {group.name: self._look_at(group) for group in directory.groups}
+        moved = {name for name, group in groups.items() if group is not self._groups.get(name)}
+        moved |= self._groups.keys() - groups.keys()
+        for number in (*changed, *gone):
+            was, now = before.get(number), entries.get(number)
+            if was is None or now is None or (was.group, was.ready) != (now.group, now.ready):
+                moved |= {entry.group for entry in (was, now) if entry is not None}
+        self.entries, self._groups = entries, groups
+        self._note_accounts(before, (*changed, *gone))
+        for number in gone:
+            self.homes.pop(number, None)
+        self._place(moved)
         self.generation, self.loaded = directory.generation, True
         NUMBERS.set(len(self.entries))
-        PODS_READY.set(len(self.live))
+        PODS_READY.set(sum(len(group.pods) for group in groups.values()))
+
+    def of_account(self, app: str, waba_id: str) -> Sequence[str]:
+        """Return an app's numbers in a WhatsApp Business Account."""
+        return [number for number in self._accounts.get(waba_id, ()) if self.entries[number].app == app]
 
     def others(self, entry: NumberEntry, than: Collection[Place]) -> Iterator[Place]:
         """Give the live pods for a number in its order, save some; each is looked for when it is asked for."""
         group = self._groups.get(entry.group)
         if group is not None and entry.ready:
-            places = (group.live[pod] for pod in group.ring.order(entry.phone_number_id))
+            places = (group.pods[pod] for pod in group.ring.order(entry.phone_number_id))
             yield from (place for place in places if place not in than)
 
     def explain(self, phone_number_id: str, resting: Collection[Place]) -> tuple[NumberEntry, Explanation] | None:
@@ -133,35 +104,66 @@ class Places:
         group = self._groups.get(entry.group)
         if group is None:
             return entry, Explanation(None, 0, ())
-        avoided = {name for name, place in group.live.items() if place in resting}
+        avoided = {name for name, place in group.pods.items() if place in resting}
         pods = [pod.name for pod in group.group.pods]
-        placed = {number: place.pod.name for number, place in group.homes.items()}
-        return entry, explain(phone_number_id, pods, group.live, placed, avoided)
+        placed = _spread(group, [each.phone_number_id for each in self.entries.values() if each.group == entry.group])
+        return entry, explain(phone_number_id, pods, group.pods, placed, avoided)
 
-    def _place(self, group: Group, numbers: Sequence[str]) -> _Placed:
-        before = self._groups.get(group.name)
-        known = before.live if before is not None else _NOWHERE
-        live = {
+    def _look_at(self, group: Group) -> _Live:
+        """Return a group with its live pods: the very one that is known if nothing about it has changed."""
+        known = self._groups.get(group.name)
+        if known is not None and known.group == group:
+            return known
+        before = known.pods if known is not None else {}
+        pods = {
             place.pod.name: place
             for pod in group.pods
-            if pod.ready and (place := _place_of(group, pod, known.get(pod.name))) is not None
+            if pod.ready and (place := _place_of(group, pod, before.get(pod.name))) is not None
         }
-        if before is not None and before.live == live and before.homes.keys() == set(numbers):
-            return _Placed(group, before.live, before.ring, before.homes)
-        ring = Ring(live)
-        homes = {number: live[pod] for number, pod in ring.spread(numbers, capacity(len(numbers), len(live))).items()}
-        if before is not None:
-            was = before.homes
-            MOVES.counts["directory"] += sum(
-                was.get(each, home).pod.name != home.pod.name for each, home in homes.items()
-            )
-        return _Placed(group, live, ring, homes)
+        ring = known.ring if known is not None and before.keys() == pods.keys() else Ring(pods)
+        return _Live(group, pods, ring)
+
+    def _place(self, groups: Collection[str]) -> None:
+        """Give the numbers of some groups their pods."""
+        numbers: dict[str, list[str]] = {name: [] for name in groups}
+        for entry in self.entries.values() if groups else ():
+            if entry.group in numbers:
+                numbers[entry.group].append(entry.phone_number_id)
+        for name, members in numbers.items():
+            group = self._groups.get(name)
+            placed = _spread(group, members) if group is not None else {}
+            for number in members:
+                pod = placed.get(number)
+                if group is None or pod is None or not self.entries[number].ready:
+                    self.homes.pop(number, None)
+                    continue
+                before, home = self.homes.get(number), group.pods[pod]
+                if before is not None and before.pod.name != pod:
+                    MOVES.counts["directory"] += 1
+                self.homes[number] = home
+
+    def _note_accounts(self, before: Mapping[str, NumberEntry], changed: Iterable[str]) -> None:
+        accounts = self._accounts
+        for number in changed:
+            was, now = (known[number].waba_id if number in known else "" for known in (before, self.entries))
+            if was == now:
+                continue
+            if was:
+                rest = tuple(each for each in accounts[was] if each != number)
+                accounts.update({was: rest}) if rest else accounts.pop(was)
+            if now:
+                accounts[now] = (*accounts.get(now, ()), number)
 
 
-def _shared(entry: NumberEntry, known: NumberEntry | None) -> NumberEntry:
+def _spread(group: _Live, numbers: Sequence[str]) -> dict[str, str]:
+    return group.ring.spread(numbers, capacity(len(numbers), len(group.pods)))
+
+
+def _shared(entry: NumberEntry, known: Mapping[str, NumberEntry]) -> NumberEntry:
     """Return the entry so that it takes little memory, since there may be 100,000: equal ones are the same object."""
-    if known is not None and known == entry:
-        return known
+    before = known.get(entry.phone_number_id)
+    if before is entry or before == entry:
+        return before
     force_setattr(entry, "app", sys.intern(entry.app))
     force_setattr(entry, "waba_id", sys.intern(entry.waba_id))
     force_setattr(entry, "group", sys.intern(entry.group))

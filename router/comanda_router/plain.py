@@ -12,10 +12,12 @@ from starlette.types import Receive, Scope, Send
 
 from comanda_contract.cloud.limits import WEBHOOK_BYTES
 from comanda_contract.names import DEFAULT_APP
+from comanda_contract.trace import read_traceparent
 from comanda_router.metrics import PLAIN, WEBHOOKS
 from comanda_router.webhook import BODIES, Webhook, Webhooks, app_of
 
 _SIGNATURE_HEADER = b"x-hub-signature-256"
+_TRACE_HEADER = b"traceparent"
 
 
 class BodyTooLargeError(Exception):
@@ -57,7 +59,8 @@ class PlainWebhooks:
         except BodyTooLargeError:
             return _refused(413)
         asked = _Asked()
-        self.webhooks.take(asked, app, known.keys, headers.get(_SIGNATURE_HEADER), body)
+        trace = read_traceparent([value for name, value in scope["headers"] if name == _TRACE_HEADER])
+        self.webhooks.take(asked, app, known.keys, headers.get(_SIGNATURE_HEADER), body, trace)
         return await asked.status
 
 

@@ -27,7 +27,13 @@ class RouterSettings(BaseSettings):
     reuse_port: bool = Field(
         default=False, description="Let another router listen on the same port: replicas on one machine."
     )
-    directory_file: Path = Field(description="The directory of apps, numbers, groups and pods.")
+    directory_file: Path | None = Field(
+        default=None,
+        description="The directory of apps, numbers, groups and pods; without one, the Kubernetes API is followed.",
+    )
+    snapshot_file: Path | None = Field(
+        default=None, description="Where the last directory is kept, for a start while the Kubernetes API is away."
+    )
     apps_dir: Path = Field(description="Folder with a folder of mounted secrets for each Meta app.")
     master_key: SecretStr = Field(description="Key from which each group's key is derived, hex.")
     dead_letters_dir: Path = Field(description="Folder for what belongs to no tenant.")
@@ -35,7 +41,9 @@ class RouterSettings(BaseSettings):
     deadline_seconds: float = Field(
         default=4.0, gt=0, le=20, description="Total limit of one webhook; Meta waits about 5 s."
     )
-    reload_seconds: float = Field(default=0.25, gt=0, le=60, description="How often mounted files are looked at.")
+    reload_seconds: float = Field(
+        default=0.25, gt=0, le=60, description="How often files are looked at: secrets, and the directory."
+    )
     stall_seconds: float = Field(
         default=1.0,
         gt=0,

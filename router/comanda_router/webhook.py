@@ -26,6 +26,7 @@ import structlog
 
 from comanda_contract.deliveries import MAX_BATCH, Answer, Delivery
 from comanda_contract.directory import NumberEntry
+from comanda_contract.trace import trace_id_of
 from comanda_router.apps import Apps
 from comanda_router.dead_letters import DeadLetter, DeadLetters, Reason
 from comanda_router.deliver import Line, Lines
@@ -76,6 +77,7 @@ class Webhook:
         "begun",
         "size",
         "status",
+        "trace",
     )
 
     def __init__(self, desk: Webhooks, asker: Asker, app: str, size: int) -> None:
@@ -85,6 +87,7 @@ class Webhook:
         self._desk = desk
         self._asker = asker
         self.size = size
+        self.trace = ""
         self.begun = monotonic()
         self._left = 1  # one for reading it, so that nothing is answered before all parcels are on their way
         self._stored = True
@@ -204,12 +207,15 @@ class Webhooks:
         self._limits = Limits(settings.customer_per_minute, settings.customer_burst)
         self._log_every = self._until_log = settings.log_every
 
-    def take(self, asker: Asker, app: str, keys: Sequence[Key], signature: bytes | None, body: bytes) -> Webhook:
+    def take(  # noqa: PLR0917 - once a webhook: named arguments cost as much as the signature's comparison
+        self, asker: Asker, app: str, keys: Sequence[Key], signature: bytes | None, body: bytes, trace: str
+    ) -> Webhook:
         """Take one webhook of an app with its keys; its answer may be there at once, else `asker` hears of it later.
 
-        The signature comes before anything is parsed: a forged webhook costs one digest.
+        The signature comes before anything is parsed: a forged webhook costs one digest. `trace` is its `traceparent`.
         """
         webhook = Webhook(self, asker, app, len(body))
+        webhook.trace = trace
         self.under_way_bytes += len(body)
         verdict = check_signature(keys, body, signature)
         SIGNATURES.counts[verdict] += 1
@@ -235,14 +241,18 @@ class Webhooks:
         deliveries = list(parts.deliveries)
         for part in parts.unroutable:
             # A message without a number is nobody's; what is told of an account concerns each of its numbers.
-            numbers = self._places.accounts.get((app, part.waba_id)) if part.field not in _NUMBERED else None
+            numbers = self._places.of_account(app, part.waba_id) if part.field not in _NUMBERED else ()
             if numbers:
                 deliveries += of_account(app, part, numbers)
+            elif part.field not in _NUMBERED and self._places.is_doubtful():
+                webhook.refuse()
             else:
                 webhook.bury_part(part)
         self._deliver(webhook, app, deliveries)
 
     def _deliver(self, webhook: Webhook, app: str, deliveries: Sequence[Delivery]) -> None:
+        if webhook.trace:
+            deliveries = [msgspec.structs.replace(each, traceparent=webhook.trace) for each in deliveries]
         if len(deliveries) == 1:  # nearly always; the general way below does the same
             line = self._line_for(webhook, app, deliveries[0])
             if line is not None:
@@ -300,10 +310,11 @@ class Webhooks:
         """Return the line to a delivery's pod: its own, or the next one that is well while that one rests."""
         number = delivery.phone_number_id
         entry = self._places.entries.get(number)
-        if entry is None:
-            webhook.bury("unknown_number", delivery)
-        elif entry.app != app:
-            webhook.bury("wrong_app", delivery)
+        if entry is None or entry.app != app:
+            if self._places.is_doubtful():
+                webhook.refuse()
+            else:
+                webhook.bury("unknown_number" if entry is None else "wrong_app", delivery)
         elif (home := self._places.homes.get(number)) is None:
             webhook.refuse()
         else:
@@ -334,7 +345,9 @@ class Webhooks:
             if self._until_log <= 0:
                 self._until_log = self._log_every
                 milliseconds = round(seconds * 1000, 2)
-                _log.info("webhook", app=webhook.app, status=webhook.status, bytes=webhook.size, ms=milliseconds)
+                traced = {"trace_id": trace_id_of(webhook.trace)} if webhook.trace else {}
+                seen = {"app": webhook.app, "status": webhook.status, "bytes": webhook.size, "ms": milliseconds}
+                _log.info("webhook", **seen, **traced)
 
     def tidy(self) -> None:
         """Forget pods and numbers that the directory no longer names."""

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from comanda_contract.names import HEALTH_PATH, READY_PATH
-from comanda_router.health import METRICS_PATH, ROUTE_PATH
+from comanda_router.health import ACCOUNT_PATH, METRICS_PATH, ROUTE_PATH
 from comanda_router.sockets import get
 from comanda_router.workers import Workers
 
@@ -57,10 +57,19 @@ def add_workers_health_routes(app: FastAPI, workers: Workers) -> None:
     @app.get(ROUTE_PATH)
     async def route(phone_number_id: str) -> Response:
         """Tell where a number goes and why; every worker would say the same."""
-        for status, body in await _ask(workers, ROUTE_PATH.format(phone_number_id=phone_number_id)):
-            if status:
-                return Response(body, status_code=status, media_type="application/json")
-        return JSONResponse({"code": "unavailable", "message": "No worker answers.", "hint": ""}, status_code=503)
+        return await _ask_any(workers, ROUTE_PATH.format(phone_number_id=phone_number_id))
+
+    @app.get(ACCOUNT_PATH)
+    async def account(app: str, waba_id: str) -> Response:
+        """Tell which numbers hear what Meta says of an account; every worker would say the same."""
+        return await _ask_any(workers, ACCOUNT_PATH.format(app=app, waba_id=waba_id))
+
+
+async def _ask_any(workers: Workers, path: str) -> Response:
+    for status, body in await _ask(workers, path):
+        if status:
+            return Response(body, status_code=status, media_type="application/json")
+    return JSONResponse({"code": "unavailable", "message": "No worker answers.", "hint": ""}, status_code=503)
 
 
 async def _ask(workers: Workers, path: str) -> Sequence[Said]:

@@ -26,7 +26,6 @@ class Operator:
         self._environment = {
             "COMANDA_ROUTER_DEAD_LETTERS_DIR": str(router.folder / "dead"),
             "COMANDA_ROUTER_APPS_DIR": str(router.folder / "apps"),
-            "COMANDA_ROUTER_DIRECTORY_FILE": str(router.folder / "directory.json"),
         }
 
     async def types(self, *words: str) -> tuple[int, str]:

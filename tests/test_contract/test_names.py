@@ -30,8 +30,9 @@ def test_a_number_stays_in_its_shard(number: str) -> None:
 
 def test_each_group_has_a_key_of_its_own() -> None:
     master = bytes(range(32))
-    assert group_key(master, "a") != group_key(master, "b")
-    assert group_key(master, "a") != group_key(bytes(32), "a")
+    assert group_key(master, "shop/g", "a") != group_key(master, "shop/g", "b")
+    assert group_key(master, "shop/g", "a") != group_key(master, "other/g", "a")
+    assert group_key(master, "shop/g", "a") != group_key(bytes(32), "shop/g", "a")
 
 
 def test_a_redacted_number_shows_no_digit_run_of_it() -> None:

@@ -157,7 +157,7 @@ async def router_under_test(folder: Path, **settings: Any) -> AsyncIterator[Rout
     async with AsyncExitStack() as stack:
         pods: dict[str, RecordingPod] = {}
         for group, names in GROUPS.items():
-            key = group_key(bytes.fromhex(MASTER_KEY), f"uid-{group}")
+            key = group_key(bytes.fromhex(MASTER_KEY), group, f"uid-{group}")
             for name in names:
                 pods[name] = RecordingPod(name)
                 pods[name].url = await stack.enter_async_context(serving(pods[name].app(key)))

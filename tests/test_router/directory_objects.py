@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from comanda_contract.names import API_GROUP_VERSION, LABEL_GROUP
+from comanda_contract.names import API_GROUP_VERSION, LABEL_GROUP, LABEL_GROUP_UID
 from comanda_kube.resources import ENDPOINT_SLICES, Json
-from comanda_router.directory.records import LABEL_GROUP_UID
 
 
 def tenant(namespace: str, name: str, number: str, **spec: Any) -> Json:

@@ -18,7 +18,7 @@ def main() -> None:
     pod = RecordingPod("process")
     if sys.argv[2:] == ["hold"]:
         pod.thawed = asyncio.Event()
-    app = pod.app(group_key(bytes.fromhex(MASTER_KEY), "uid-default/pool"))
+    app = pod.app(group_key(bytes.fromhex(MASTER_KEY), "default/pool", "uid-default/pool"))
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error")
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from comanda_contract.directory import NumberEntry, PodEndpoint
 from comanda_contract.errors import InvalidInputError
-from comanda_contract.names import LABEL_GROUP
+from comanda_contract.names import LABEL_GROUP, LABEL_GROUP_UID
 from comanda_kube.resources import Json
-from comanda_router.directory.records import LABEL_GROUP_UID, SliceRecord, read_app, read_slice, read_tenant
+from comanda_router.directory.records import SliceRecord, read_app, read_slice, read_tenant
 from tests.test_router.directory_objects import (
     NOT_LOADED,
     READY,

@@ -24,13 +24,14 @@ def head_of(*lines: bytes, request: bytes = b"POST /webhook HTTP/1.1") -> bytes:
 )
 def test_a_usual_head_says_app_signature_and_where_the_body_is(request_line: bytes, app: str) -> None:
     head = head_of(*LINES, request=request_line)
-    assert read_head(head + b"{}", 0) == (app, DIGEST, len(head), len(head) + 12)
+    assert read_head(head + b"{}", 0) == (app, DIGEST, len(head), len(head) + 12, "")
 
 
 @given(st.permutations(LINES), st.integers(0, 30))
 def test_the_order_of_lines_and_the_place_in_the_bytes_do_not_matter(lines: list[bytes], before: int) -> None:
     head = head_of(*lines)
-    assert read_head(b"x" * before + head, before) == ("default", DIGEST, before + len(head), before + len(head) + 12)
+    begin = before + len(head)
+    assert read_head(b"x" * before + head, before) == ("default", DIGEST, begin, begin + 12, "")
 
 
 @given(st.integers(0, len(head_of(*LINES)) - 1))
@@ -94,3 +95,24 @@ def test_a_malformed_signature_is_left_to_the_plain_path(value: bytes) -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes_are_judged_without_raising(data: bytes) -> None:
     assert read_head(data, 0) in {"unfinished", "unusual"}
+
+
+TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@given(st.permutations([*LINES, b"TraceParent: \t" + TRACE + b" "]))
+def test_a_trace_is_read_wherever_it_stands(lines: list[bytes]) -> None:
+    assert read_head(head_of(*lines), 0)[4] == TRACE.decode()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"traceparent: " + TRACE.upper()],
+        [b"traceparent: " + TRACE, b"traceparent: " + TRACE],
+        [b"x-traceparent: " + TRACE],
+        [b"tracestate: traceparent:" + TRACE],
+    ],
+)
+def test_what_is_no_trace_or_two_is_left_out(lines: list[bytes]) -> None:
+    assert read_head(head_of(*LINES, *lines), 0)[4] == ""

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from comanda_contract.directory import Directory, Group, NumberEntry, PodEndpoint, encode_directory
+from comanda_contract.directory import Directory, Group, NumberEntry, PodEndpoint
 from comanda_router.places import Places
 
 
@@ -24,13 +24,12 @@ def pod(ordinal: int, *, ready: bool = True, url: str = "") -> PodEndpoint:
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
-    return Places(tmp_path / "directory.json")
+def places() -> Places:
+    return Places()
 
 
 class TestReadiness:
     def test_without_a_directory_it_is_not_ready(self, places: Places) -> None:
-        assert not places.refresh()
         assert not places.ready
 
     def test_with_a_live_pod_it_is(self, places: Places) -> None:
@@ -44,24 +43,6 @@ class TestReadiness:
     def test_a_directory_without_groups_is_empty_on_purpose(self, places: Places) -> None:
         places.use(Directory())
         assert places.ready
-
-
-class TestRefresh:
-    def write(self, path: Path, content: bytes) -> None:
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(content)
-        temporary.replace(path)
-
-    def test_it_reads_what_has_been_replaced_and_keeps_the_last_good_one(self, places: Places, tmp_path: Path) -> None:
-        path = tmp_path / "directory.json"
-        self.write(path, encode_directory(directory(pod(0))))
-        assert [places.refresh(), places.refresh()] == [True, False]
-        self.write(path, b'{"numbers": [')
-        assert not places.refresh()
-        assert (places.generation, len(places.entries)) == (1, 100)
-        self.write(path, encode_directory(directory(pod(0), generation=2)))
-        assert places.refresh()
-        assert places.generation == 2
 
 
 class TestPlaces:
@@ -113,3 +94,47 @@ class TestPlaces:
         places.use(directory(pod(0)))
         assert places.explain("unknown", ()) is None
         assert places.explain("7", ()) is not None
+
+
+entries = st.builds(
+    NumberEntry,
+    phone_number_id=st.sampled_from([str(number) for number in range(12)]),
+    tenant=st.sampled_from(["shop/a", "shop/b"]),
+    app=st.sampled_from(["default", "brand"]),
+    group=st.sampled_from(["g", "h", "nowhere"]),
+    ready=st.booleans(),
+    waba_id=st.sampled_from(["", "w1", "w2"]),
+    inbound_burst=st.integers(1, 2),
+)
+groups = st.builds(
+    Group,
+    name=st.sampled_from(["g", "h"]),
+    uid=st.sampled_from(["u", "v"]),
+    pods=st.lists(st.builds(pod, st.integers(0, 3), ready=st.booleans()), unique_by=lambda pod: pod.name).map(tuple),
+)
+directories = st.builds(
+    Directory,
+    numbers=st.lists(entries, unique_by=lambda entry: entry.phone_number_id).map(tuple),
+    groups=st.lists(groups, unique_by=lambda group: group.name).map(tuple),
+)
+
+
+@given(history=st.lists(directories, min_size=1, max_size=5))
+def test_what_is_in_force_follows_from_the_last_directory_alone(history: list[Directory]) -> None:
+    changed, fresh = Places(), Places()
+    for each in history:
+        changed.use(each)
+    fresh.use(history[-1])
+
+    def where(places: Places) -> dict[str, tuple[str, str, str]]:
+        return {number: (home.group.name, home.group.uid, home.pod.name) for number, home in places.homes.items()}
+
+    assert where(changed) == where(fresh)
+    assert changed.entries == fresh.entries
+    assert changed.ready == fresh.ready
+    for app in ("default", "brand"):
+        for waba in ("w1", "w2", "w3"):
+            assert sorted(changed.of_account(app, waba)) == sorted(fresh.of_account(app, waba))
+            assert set(changed.of_account(app, waba)) == {
+                entry.phone_number_id for entry in history[-1].numbers if (entry.app, entry.waba_id) == (app, waba)
+            }

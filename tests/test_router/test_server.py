@@ -44,7 +44,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     write_app(tmp_path, "default", appSecret=APP_SECRET, verifyToken=VERIFY_TOKEN)
     async with AsyncExitStack() as stack:
         for group, names in GROUPS.items():
-            key = group_key(bytes.fromhex(MASTER_KEY), f"uid-{group}")
+            key = group_key(bytes.fromhex(MASTER_KEY), group, f"uid-{group}")
             for name in names:
                 pod = made.pods[name] = RecordingPod(name)
                 pod.url = await stack.enter_async_context(serving(pod.app(key)))

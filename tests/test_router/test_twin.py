@@ -224,6 +224,7 @@ SOUND_LINES = [
     b"Host: hooks.example.com", b"User-Agent: facebookexternalua", b"Accept: */*", b"Content-Type: application/json",
     b"X-Request-Id: 4f0c", b"X-Forwarded-For: 173.252.87.12, 10.0.0.1", b"X-Forwarded-Proto:https", b"Empty:",
     b"X-Hub-Signature: sha1=" + b"0" * 40, b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    b"TraceParent:\t00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00 ", b"TRACEPARENT: 00-ABC-DEF-01",
     b"X-\xc2\xb5: x"[:2] + b"Latin: \xe9\xff", b"Tabbed:\tx\t", b"Expires: 0", b"Contents: 7", b"Upgraded: no",
 ]  # fmt: skip
 

@@ -311,7 +311,7 @@ class LocalCluster:
             self._events.say(event, **facts)
 
     def _key_of(self, group: GroupPlan) -> bytes:
-        return bytes.fromhex(group_key(self._master_key, group.uid))
+        return bytes.fromhex(group_key(self._master_key, group.key, group.uid))
 
     def _process(self, spec: ProcessSpec) -> ManagedProcess:
         return ManagedProcess(spec, self._session, self._events, self._changed.set)

@@ -163,6 +163,11 @@ class KubernetesDirectory:
         }
 
     @property
+    def is_fresh(self) -> bool:
+        """Whether what the API does not show is not there."""
+        return self._freshness() == "Following"
+
+    @property
     def condition(self) -> Condition:
         """The condition `DirectoryFresh`; False tells people to look, and stops nothing."""
         reason, age = self._freshness(), self.age_seconds

@@ -14,14 +14,8 @@ import msgspec
 
 from comanda_contract.directory import NumberEntry, PodEndpoint
 from comanda_contract.errors import InvalidInputError
-from comanda_contract.names import API_GROUP, LABEL_GROUP
+from comanda_contract.names import DELIVERIES_PORT, LABEL_GROUP, LABEL_GROUP_UID
 from comanda_contract.resources.tenant import Limits
-
-LABEL_GROUP_UID = f"{API_GROUP}/group-uid"
-"""On a group's Service, whose labels Kubernetes copies to its EndpointSlices (annotations it does not)."""
-
-DELIVERIES_PORT = "deliveries"
-"""Name of the port on which pods take deliveries."""
 
 NOT_LOADED_REASONS = frozenset({"NotLoaded"})
 """Reasons of `Ready` that say: no pod of the present group has loaded this tenant yet.
