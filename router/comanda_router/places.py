@@ -44,7 +44,7 @@ class Places:
     def __init__(self) -> None:
         self.generation = 0
         self.loaded = False
-        self.entries: Mapping[str, NumberEntry] = {}
+        self.entries: dict[str, NumberEntry] = {}
         """What the directory says of each number."""
         self.homes: dict[str, Place] = {}
         """The pod of each number that may be served now."""
@@ -65,21 +65,20 @@ class Places:
 
     def use(self, directory: Directory) -> None:
         """Put a directory in force. Numbers of a group are placed anew only where its pods or its numbers changed."""
-        before = self.entries
-        entries = {entry.phone_number_id: _shared(entry, before) for entry in directory.numbers}
-        changed = [number for number, entry in entries.items() if before.get(number) is not entry]
-        gone = before.keys() - entries.keys() if len(before) + len(changed) > len(entries) else frozenset[str]()
         groups = {group.name: self._look_at(group) for group in directory.groups}
         moved = {name for name, group in groups.items() if group is not self._groups.get(name)}
         moved |= self._groups.keys() - groups.keys()
-        for number in (*changed, *gone):
-            was, now = before.get(number), entries.get(number)
+        self._groups = groups
+        for number, now in self._changes(directory.numbers):
+            was = self.entries.get(number)
             if was is None or now is None or (was.group, was.ready) != (now.group, now.ready):
                 moved |= {entry.group for entry in (was, now) if entry is not None}
-        self.entries, self._groups = entries, groups
-        self._note_accounts(before, (*changed, *gone))
-        for number in gone:
-            self.homes.pop(number, None)
+            self._note_account(number, was, now)
+            if now is not None:
+                self.entries[number] = now
+            else:
+                del self.entries[number]
+                self.homes.pop(number, None)
         self._place(moved)
         self.generation, self.loaded = directory.generation, True
         NUMBERS.set(len(self.entries))
@@ -108,6 +107,18 @@ class Places:
         pods = [pod.name for pod in group.group.pods]
         placed = _spread(group, [each.phone_number_id for each in self.entries.values() if each.group == entry.group])
         return entry, explain(phone_number_id, pods, group.pods, placed, avoided)
+
+    def _changes(self, numbers: Sequence[NumberEntry]) -> list[tuple[str, NumberEntry | None]]:
+        """Return the numbers whose entry differs from the one in force; with None those that are gone."""
+        known = self.entries
+        # Entries that have not changed are nearly always the very same objects: 100,000 take some milliseconds.
+        others = [entry for entry in numbers if known.get(entry.phone_number_id) is not entry]
+        new = [entry for entry in others if entry.phone_number_id not in known]
+        gone: Iterable[str] = ()
+        if len(known) + len(new) > len(numbers):
+            gone = known.keys() - {entry.phone_number_id for entry in numbers}
+        changed = [entry for entry in others if known.get(entry.phone_number_id) != entry]
+        return [*((each.phone_number_id, _interned(each)) for each in changed), *((number, None) for number in gone)]
 
     def _look_at(self, group: Group) -> _Live:
         """Return a group with its live pods: the very one that is known if nothing about it has changed."""
@@ -142,31 +153,27 @@ class Places:
                     MOVES.counts["directory"] += 1
                 self.homes[number] = home
 
-    def _note_accounts(self, before: Mapping[str, NumberEntry], changed: Iterable[str]) -> None:
+    def _note_account(self, number: str, was: NumberEntry | None, now: NumberEntry | None) -> None:
+        before, after = (entry.waba_id if entry is not None else "" for entry in (was, now))
+        if before == after:
+            return
         accounts = self._accounts
-        for number in changed:
-            was, now = (known[number].waba_id if number in known else "" for known in (before, self.entries))
-            if was == now:
-                continue
-            if was:
-                rest = tuple(each for each in accounts[was] if each != number)
-                accounts.update({was: rest}) if rest else accounts.pop(was)
-            if now:
-                accounts[now] = (*accounts.get(now, ()), number)
+        if before:
+            accounts[before] = tuple(each for each in accounts[before] if each != number)
+            if not accounts[before]:
+                del accounts[before]
+        if after:
+            accounts[after] = (*accounts.get(after, ()), number)
 
 
 def _spread(group: _Live, numbers: Sequence[str]) -> dict[str, str]:
     return group.ring.spread(numbers, capacity(len(numbers), len(group.pods)))
 
 
-def _shared(entry: NumberEntry, known: Mapping[str, NumberEntry]) -> NumberEntry:
-    """Return the entry so that it takes little memory, since there may be 100,000: equal ones are the same object."""
-    before = known.get(entry.phone_number_id)
-    if before is entry or before == entry:
-        return before
-    force_setattr(entry, "app", sys.intern(entry.app))
-    force_setattr(entry, "waba_id", sys.intern(entry.waba_id))
-    force_setattr(entry, "group", sys.intern(entry.group))
+def _interned(entry: NumberEntry) -> NumberEntry:
+    """Return the entry with its texts shared: there may be 100,000, with few apps and groups between them."""
+    for name in ("app", "waba_id", "group"):
+        force_setattr(entry, name, sys.intern(getattr(entry, name)))
     return entry
 
 
