@@ -6,14 +6,14 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic_settings import BaseSettings
 
 from comanda_botpod.settings import BotPodSettings
 from comanda_contract.resources import CUSTOM_RESOURCES
-from comanda_contract.resources.crd import build_crd
+from comanda_contract.resources.crd import Schema, build_crd, build_schema, default_text
+from comanda_contract.resources.meta import Definition
 from comanda_flow import Flow, RestaurantDocument
 from comanda_router.settings import RouterSettings
 
@@ -39,29 +39,93 @@ def outputs() -> dict[Path, str]:
 def _resources() -> Iterator[str]:
     yield "# Custom resources\n"
     yield f"{MADE}\n"
+    yield "`kubectl explain` says the same of each field. What breaks a bound or a rule is refused by `kubectl apply`"
+    yield "and by `comanda validate`, with the field and the sentence that stands here.\n"
     for kind in CUSTOM_RESOURCES:
-        version = build_crd(kind)["spec"]["versions"][0]
-        names = ", ".join(f"`{name}`" for name in kind.definition.short_names)
+        definition, schema = kind.definition, build_schema(kind)
+        names = ", ".join(f"`{name}`" for name in (definition.singular, *definition.short_names))
         yield f"## {kind.__name__} ({names})\n"
-        yield f"{(kind.__doc__ or '').strip()}\n"
+        yield f"{schema['description']}\n"
         yield "| field | type | default | what it is |\n|---|---|---|---|"
-        spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
-        yield from _rows("spec", spec)
-        rules = [rule["message"] for rule in spec.get("x-kubernetes-validations", [])]
-        if rules:
-            yield "\nRules: " + "; ".join(rules) + "."
+        for path, field, is_required in _fields("spec", schema["properties"]["spec"]):
+            default = "required" if is_required else _code(default_text(field)) or "–"
+            yield f"| `{path}` | {_type(field)} | {default} | {field['description']} |"
+        yield "\n### Rules\n"
+        yield from _rules(schema)
+        yield "\n### Status\n"
+        yield "| field | type | what it is |\n|---|---|---|"
+        for path, field, _ in _fields("status", schema["properties"]["status"]):
+            yield f"| `{path}` | {_type(field)} | {field['description']} |"
+        yield "\n### kubectl get\n"
+        yield from _columns(definition)
         yield ""
 
 
-def _rows(path: str, schema: dict[str, Any]) -> Iterator[str]:
+def _fields(path: str, schema: Schema) -> Iterator[tuple[str, Schema, bool]]:
+    """Yield path, schema and whether it must be given of every field."""
     required = set(schema.get("required", []))
     for name, field in schema.get("properties", {}).items():
         inner = f"{path}.{name}"
-        default = field.get("default", "required" if name in required else "–")
-        shown = "…" if isinstance(default, dict) and default else default
-        kind = " · ".join(f"`{value}`" for value in field["enum"]) if "enum" in field else field.get("type", "")
-        yield f"| `{inner}` | {kind} | {shown} | {field.get('description', '')} |"
-        yield from _rows(inner, field)
+        yield inner, field, name in required
+        yield from _fields(inner, field)
+        yield from _fields(f"{inner}[]", field.get("items", {}))
+
+
+def _type(field: Schema) -> str:
+    """Return the type of a field and its bounds in words."""
+    if "enum" in field:
+        return " · ".join(f"`{value}`" for value in field["enum"])
+    if "x-kubernetes-int-or-string" in field:
+        return "quantity"
+    if "format" in field:
+        return "time"
+    kind = field["type"]
+    if "minimum" in field:
+        return f"{kind}, {_span(field['minimum'], field.get('maximum'))}"
+    if "maxLength" in field:
+        return f"{kind}, {_span(field.get('minLength'), field['maxLength'])} characters"
+    most = field.get("maxItems") or field.get("maxProperties")
+    return f"{'list' if kind == 'array' else 'map'}, at most {most}" if most else str(kind)
+
+
+def _span(least: int | None, most: int | None) -> str:
+    if least is None:
+        return f"at most {most}"
+    if most is None:
+        return f"at least {least}"
+    return f"{least}" if least == most else f"{least} to {most}"
+
+
+def _rules(schema: Schema) -> Iterator[str]:
+    """Yield each sentence once, with all fields that it is about."""
+    about: dict[str, list[str]] = {}
+    for path, sentence in _sentences("", schema):
+        about.setdefault(sentence, []).append(f"`{path}`")
+    yield from (f"- {', '.join(paths)}: {sentence}." for sentence, paths in about.items())
+
+
+def _sentences(path: str, schema: Schema) -> Iterator[tuple[str, str]]:
+    for rule in schema.get("x-kubernetes-validations", ()):
+        yield f"{path}{rule.get('fieldPath', '')}".removeprefix("."), rule["message"]
+    for name, field in schema.get("properties", {}).items():
+        yield from _sentences(f"{path}.{name}", field)
+    for key in {"items", "additionalProperties"} & schema.keys():
+        yield from _sentences(f"{path}[]", schema[key])
+
+
+def _columns(definition: Definition) -> Iterator[str]:
+    yield "| column | what it shows |\n|---|---|"
+    for column in definition.columns:
+        yield f"| {column.name}{' (with `-o wide`)' if column.priority else ''} | {column.description} |"
+    if definition.selectable_fields:
+        fields = ", ".join(f"`{path.removeprefix('.')}`" for path in definition.selectable_fields)
+        yield f"\n`kubectl get {definition.singular} --field-selector FIELD=VALUE` selects by {fields}."
+    if definition.scale:
+        yield f"\n`kubectl scale {definition.singular}/NAME --replicas=4` and autoscalers set `spec.replicas`."
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
 
 
 def _settings() -> Iterator[str]:

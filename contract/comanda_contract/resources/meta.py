@@ -1,36 +1,37 @@
-"""What all resources share: camelCase fields, closed schemas, metadata, conditions, and what a kind tells its CRD."""
+"""What all resources share: camelCase fields, closed schemas, rules, metadata, and what a kind tells its CRD."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
-DnsName = Annotated[
-    str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", examples=["default"])
-]
-
-
-@dataclass(frozen=True)
-class CelRule:
-    """A rule over several fields: the CEL expression for the API server and the sentence a person reads."""
-
-    rule: str
-    message: str
+from comanda_contract.resources.forms import DnsLabel, DnsName
+from comanda_contract.resources.rules import RULES, Rule
 
 
 @dataclass(frozen=True)
 class PrinterColumn:
-    """A column of `kubectl get`."""
+    """A column of `kubectl get`; those with a priority above 0 are shown by `-o wide` alone."""
 
     name: str
     path: str
+    description: str
     type: Literal["string", "integer", "boolean", "date"] = "string"
     priority: int = 0
-    description: str = ""
+
+
+AGE = PrinterColumn("Age", ".metadata.creationTimestamp", "Time since it was made.", "date")
+
+
+def condition_column(name: str, condition: str, field: str, description: str, priority: int = 0) -> PrinterColumn:
+    """Return the column that shows a field of one condition."""
+    path = f'.status.conditions[?(@.type=="{condition}")].{field}'
+    return PrinterColumn(name, path, description, priority=priority)
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,36 @@ class Definition:
 
 
 class Part(BaseModel):
-    """Base of everything inside a resource: camelCase outside, closed, immutable."""
+    """Base of everything inside a resource: camelCase outside, closed, immutable, of the types that JSON has.
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+    As for the API server, a field that is null is a field that is not there.
+    """
 
-    cel_rules: ClassVar[tuple[CelRule, ...]] = ()
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, strict=True)
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_says_nothing(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or None not in data.values():
+            return data
+        known = {info.alias for info in cls.model_fields.values()}
+        return {key: value for key, value in data.items() if value is not None or key not in known}
+
+    @model_validator(mode="after")
+    def _keeps_its_rules(self) -> Self:
+        broken = [rule.error(self) for rule in self.rules if not rule.allows(self)]
+        if broken:
+            raise ValidationError.from_exception_data(type(self).__name__, broken)
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        described = handler(schema)
+        if cls.rules:
+            handler.resolve_ref_schema(described)[RULES] = [rule.to_dict() for rule in cls.rules]
+        return described
 
 
 class Metadata(BaseModel):
@@ -72,110 +98,45 @@ class Metadata(BaseModel):
         return f"{self.namespace}/{self.name}"
 
 
+_ATOMIC = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
+
+
 class SecretRef(Part):
     """Names a Secret in the same namespace."""
 
-    name: DnsName = Field(description="Name of a Secret in the same namespace.", examples=["napoli-token"])
+    model_config = _ATOMIC
+
+    name: DnsName = Field(description="Name of a Secret in the namespace of this resource.", examples=["napoli-token"])
 
 
 class ConfigMapRef(Part):
     """Names a ConfigMap in the same namespace."""
 
-    name: DnsName = Field(description="Name of a ConfigMap in the same namespace.", examples=["napoli-menu"])
+    model_config = _ATOMIC
 
-
-class Condition(Part):
-    """One condition of a status, as Kubernetes defines it."""
-
-    type: str = Field(description="What the condition is about.", max_length=64, examples=["Ready"])
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.", examples=["True"])
-    reason: str = Field(default="", description="One CamelCase word for why.", max_length=64, examples=["Acknowledged"])
-    message: str = Field(
-        default="",
-        description="A sentence for people: what, and what to do.",
-        max_length=1024,
-        examples=["Pod pool-default-0 serves it."],
-    )
-    observed_generation: int = Field(default=0, ge=0, description="Generation of the spec it speaks of.", examples=[3])
-    last_transition_time: str | None = Field(
-        default=None,
-        description="When the status last changed.",
-        json_schema_extra={"format": "date-time"},
-        examples=["2026-11-24T09:30:00Z"],
+    name: DnsName = Field(
+        description="Name of a ConfigMap in the namespace of this resource.", examples=["napoli-menu"]
     )
 
 
-class StatusBase(Part):
-    """What every status holds."""
-
-    observed_generation: int = Field(default=0, ge=0, description="Generation last reconciled.", examples=[3])
-    conditions: tuple[Condition, ...] = Field(
-        default=(),
-        max_length=16,
-        description="Accepted, CredentialsReady, Scheduled, Ready.",
-        examples=[[{"type": "Ready", "status": "True"}]],
+def name_rule(most: int, reason: str) -> Rule:
+    """Return the rule for the names of a kind: a label of at most so many characters, for a reason."""
+    message = f"must be lower-case letters, digits and -, at most {most} characters, because {reason}; choose another"
+    pattern = f"^[a-z0-9]([-a-z0-9]{{0,{most - 2}}}[a-z0-9])?$"
+    return Rule(
+        f"self.metadata.name.matches(r'{pattern}')",
+        message,
+        lambda resource: _is_label(resource.metadata.name, most),
+        "metadata.name",
     )
 
 
-class Scheduling(Part):
-    """Where pods may run."""
-
-    node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(
-        default_factory=dict,
-        max_length=16,
-        description="Labels that a node must have.",
-        examples=[{"kubernetes.io/arch": "amd64"}],
-    )
-    priority_class_name: str = Field(
-        default="",
-        max_length=253,
-        description="PriorityClass of the pods; empty for the cluster's default.",
-        examples=["bots"],
-    )
-    topology_key: str = Field(
-        default="kubernetes.io/hostname",
-        max_length=253,
-        description="Node label over which the pods are spread.",
-        examples=["topology.kubernetes.io/zone"],
-    )
+def _is_label(name: str, most: int) -> bool:
+    return len(name) <= most and "." not in name  # Metadata has seen to the rest
 
 
-Quantity = Annotated[
-    str, Field(max_length=32, pattern=r"^([0-9]+(\.[0-9]+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?$", examples=["250m"])
-]
-
-
-class Amounts(Part):
-    """CPU and memory."""
-
-    cpu: Quantity | None = Field(default=None, description="CPU, in cores or millicores.", examples=["250m"])
-    memory: Quantity | None = Field(
-        default=None, description="Memory in bytes, with a binary suffix.", examples=["256Mi"]
-    )
-
-
-class Resources(Part):
-    """Requests and limits of the bot container."""
-
-    requests: Amounts = Field(
-        default=Amounts(cpu="100m", memory="128Mi"),
-        description="What a node must have free.",
-        examples=[{"cpu": "100m"}],
-    )
-    limits: Amounts = Field(
-        default=Amounts(memory="512Mi"),
-        description="What the container may use at most.",
-        examples=[{"memory": "512Mi"}],
-    )
-
-
-Image = Annotated[str, Field(max_length=512, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$")]
-
-
-class ResourceBase(BaseModel):
+class ResourceBase(Part):
     """Base of the custom resources."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
     definition: ClassVar[Definition]
 
@@ -183,3 +144,8 @@ class ResourceBase(BaseModel):
         default="comanda.dev/v1alpha1", description="API group and version.", examples=["comanda.dev/v1alpha1"]
     )
     metadata: Metadata = Field(description="Name, namespace, labels.", examples=[{"name": "napoli"}])
+
+    @classmethod
+    def model_validate(cls, obj: Any, **settings: Any) -> Self:
+        """Read a resource as the API server does: fields by their names in YAML alone. Raises `ValidationError`."""
+        return super().model_validate(obj, **{"by_alias": True, "by_name": False, **settings})

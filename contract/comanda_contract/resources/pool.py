@@ -6,31 +6,47 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from comanda_contract.resources.forms import Image
 from comanda_contract.resources.meta import (
-    CelRule,
+    AGE,
     Definition,
-    Image,
     Part,
     PrinterColumn,
     ResourceBase,
-    Resources,
-    Scheduling,
     SecretRef,
-    StatusBase,
+    condition_column,
+    name_rule,
 )
+from comanda_contract.resources.quantities import Resources
+from comanda_contract.resources.rules import Rule
+from comanda_contract.resources.scheduling import Scheduling
+from comanda_contract.resources.status import StatusBase
 
 
 class Autoscaling(Part):
     """Bounds for a HorizontalPodAutoscaler that the operator makes for the pool."""
 
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (
-        CelRule("self.minReplicas <= self.maxReplicas", "minReplicas must not be above maxReplicas"),
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.minReplicas <= self.maxReplicas",
+            "minReplicas must not be above maxReplicas; lower the one or raise the other",
+            lambda bounds: bounds.min_replicas <= bounds.max_replicas,
+            "minReplicas",
+        ),
     )
 
-    min_replicas: int = Field(default=2, ge=1, le=500, description="Fewest pods.", examples=[2])
-    max_replicas: int = Field(default=10, ge=1, le=500, description="Most pods.", examples=[10])
+    min_replicas: int = Field(
+        default=2, ge=1, le=500, description="Pods that the pool has at least, however little comes in.", examples=[2]
+    )
+    max_replicas: int = Field(
+        default=10, ge=1, le=500, description="Pods that the pool has at most, however much comes in.", examples=[10]
+    )
     target_cpu_percent: int = Field(
-        default=70, ge=10, le=100, description="CPU use, in percent of the request, to aim at.", examples=[70]
+        default=70,
+        ge=10,
+        le=100,
+        description="CPU use to aim at, in percent of resources.requests.cpu.",
+        examples=[70],
     )
 
 
@@ -38,16 +54,22 @@ class BotPoolSpec(Part):
     """How many pods, from which image, for how many tenants."""
 
     replicas: int = Field(
-        default=2, ge=0, le=500, description="Pods in the pool; the scale subresource sets it.", examples=[2]
+        default=2,
+        ge=0,
+        le=500,
+        description="Pods of the pool. kubectl scale and autoscalers set it; with autoscaling, it is where they begin.",
+        examples=[2],
     )
     image: Image = Field(
-        default="comanda-botpod:0.1.0", description="Image of the bot pods.", examples=["comanda-botpod:0.1.0"]
+        default="comanda-botpod:0.1.0",
+        description="Image of the bot pods, such as registry.example.com/comanda-botpod:0.1.0.",
+        examples=["comanda-botpod:0.1.0"],
     )
     max_tenants: int = Field(
         default=5000,
         ge=1,
         le=20000,
-        description="Tenants the pool takes; further ones are not scheduled.",
+        description="Tenants that the pool takes; further ones wait until it has room and say so.",
         examples=[5000],
     )
     resources: Resources = Field(
@@ -60,24 +82,28 @@ class BotPoolSpec(Part):
     )
     database: SecretRef | None = Field(
         default=None,
-        description="Secret with the key url of the pool's database; none for the embedded one.",
+        description="Secret with the key url, the address of the pool's PostgreSQL. Without it, pods keep "
+        "their data in an embedded database.",
         examples=[{"name": "pool-database"}],
     )
     autoscaling: Autoscaling | None = Field(
-        default=None, description="Bounds for scaling by load; none for a fixed number.", examples=[{"maxReplicas": 10}]
+        default=None,
+        description="Bounds for a HorizontalPodAutoscaler by CPU use. Without it, the number of pods is fixed, or "
+        "set by an autoscaler of your own.",
+        examples=[{"maxReplicas": 10}],
     )
 
 
 class BotPoolStatus(StatusBase):
     """What the operator found."""
 
-    replicas: int = Field(default=0, ge=0, description="Pods that exist.", examples=[2])
+    replicas: int = Field(default=0, ge=0, description="Pods that there are.", examples=[2])
     ready_replicas: int = Field(default=0, ge=0, description="Pods that are ready.", examples=[2])
-    tenants: int = Field(default=0, ge=0, description="Tenants placed in the pool.", examples=[312])
+    tenants: int = Field(default=0, ge=0, description="Tenants that have a place in the pool.", examples=[312])
     selector: str = Field(
         default="",
         max_length=512,
-        description="Label selector of the pods, for autoscalers.",
+        description="Label selector of the pods, which autoscalers read.",
         examples=["comanda.dev/group=pool-default"],
     )
 
@@ -90,14 +116,24 @@ class BotPool(ResourceBase):
         singular="botpool",
         short_names=("bp",),
         columns=(
-            PrinterColumn("Replicas", ".spec.replicas", "integer"),
-            PrinterColumn("Ready", ".status.readyReplicas", "integer"),
-            PrinterColumn("Tenants", ".status.tenants", "integer"),
-            PrinterColumn("Age", ".metadata.creationTimestamp", "date"),
+            PrinterColumn("Replicas", ".spec.replicas", "Pods that are wanted.", "integer"),
+            PrinterColumn("Ready", ".status.readyReplicas", "Pods that are ready.", "integer"),
+            PrinterColumn("Tenants", ".status.tenants", "Tenants that have a place in it.", "integer"),
+            PrinterColumn("Max Tenants", ".spec.maxTenants", "Tenants that it takes.", "integer", 1),
+            condition_column("Reason", "Ready", "reason", "Why it is ready or not.", priority=1),
+            PrinterColumn("Image", ".spec.image", "Image of its pods.", priority=1),
+            AGE,
         ),
         scale=True,
     )
+    rules: ClassVar[tuple[Rule, ...]] = (name_rule(47, "its pods are named pool-NAME-0 and labelled with it"),)
 
     kind: Literal["BotPool"] = Field(default="BotPool", description="Kind.", examples=["BotPool"])
-    spec: BotPoolSpec = Field(default=BotPoolSpec(), description="What is wanted.", examples=[{"replicas": 2}])
-    status: BotPoolStatus | None = Field(default=None, description="What is.", examples=[{"readyReplicas": 2}])
+    spec: BotPoolSpec = Field(
+        default=BotPoolSpec(),
+        description="What is wanted: how many pods, from which image, for how many tenants.",
+        examples=[{"replicas": 2}],
+    )
+    status: BotPoolStatus | None = Field(
+        default=None, description="What is, as the operator found it.", examples=[{"readyReplicas": 2}]
+    )

@@ -4,22 +4,38 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field
 
+from comanda_contract.names import SHARDS_PER_POOL
+from comanda_contract.resources.forms import (
+    AppName,
+    ClassName,
+    Currency,
+    Image,
+    Locale,
+    MetaId,
+    Money,
+    OneLine,
+    PoolName,
+    Timestamp,
+    TimeZone,
+)
+from comanda_contract.resources.handler import Handler
 from comanda_contract.resources.meta import (
-    CelRule,
+    AGE,
     ConfigMapRef,
     Definition,
-    DnsName,
-    Image,
     Part,
     PrinterColumn,
     ResourceBase,
-    Resources,
-    Scheduling,
     SecretRef,
-    StatusBase,
+    condition_column,
+    name_rule,
 )
+from comanda_contract.resources.quantities import Resources, amount
+from comanda_contract.resources.rules import Rule, immutable, section_of_choice
+from comanda_contract.resources.scheduling import Scheduling
+from comanda_contract.resources.status import StatusBase
 
 ACCESS_TOKEN_KEY = "accessToken"  # noqa: S105 - the name of a key, not a secret
 FLOW_KEY = "flow.yaml"
@@ -30,7 +46,7 @@ class Credentials(Part):
     """Where the access token is."""
 
     secret_ref: SecretRef = Field(
-        description="Secret with the key accessToken: the token that sends for this number.",
+        description="Secret with the key accessToken: the token with which the bot sends for this number.",
         examples=[{"name": "napoli-token"}],
     )
 
@@ -39,7 +55,7 @@ class FlowSource(Part):
     """Flow and menu from Git, by way of a ConfigMap."""
 
     config_map_ref: ConfigMapRef = Field(
-        description="ConfigMap with restaurant.yaml (menu, hours, zones) and, for an own flow, flow.yaml.",
+        description="ConfigMap with the key restaurant.yaml (menu, hours, zones) and, for an own flow, flow.yaml.",
         examples=[{"name": "napoli-menu"}],
     )
 
@@ -51,117 +67,59 @@ class Limits(Part):
         default=600,
         ge=1,
         le=100_000,
-        description="Customer messages a minute that are taken on average.",
+        description="Customer messages a minute that are taken in, on average; Meta is told to bring others again.",
         examples=[600],
     )
     inbound_burst: int = Field(
         default=300,
         ge=1,
         le=100_000,
-        description="Customer messages that may come at once above the average.",
+        description="Customer messages that may come at once above that average.",
         examples=[300],
     )
     outbound_per_second: int = Field(
         default=80,
         ge=1,
         le=1000,
-        description="Messages a second that are sent; Meta allows 80, and 20 for a number shared with the phone app.",
+        description="Messages a second that are sent at most. Meta allows 80, and 20 for a number shared with the "
+        "phone app.",
         examples=[80],
     )
     messages_per_day: int = Field(
         default=100_000, ge=1, le=10_000_000, description="Messages a day that are sent at most.", examples=[100000]
     )
-    monthly_budget: str | None = Field(
+    monthly_budget: Money | None = Field(
         default=None,
-        max_length=20,
-        pattern=r"^[0-9]+(\.[0-9]{1,2})?$",
-        description="What Meta's fees may come to in a month, in the tenant's currency; none for no limit.",
+        description="What Meta's fees may come to in a month, in the tenant's currency, such as 150.00. Without it, "
+        "there is no limit.",
         examples=["150.00"],
     )
 
 
-EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=64)]
-
-
-class Handler(Part):
-    """Which bot answers."""
-
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (
-        CelRule("self.type != 'python' || has(self.entryPoint)", "handler type python needs entryPoint"),
-        CelRule("self.type != 'bridge' || has(self.bridge)", "handler type bridge needs the section bridge"),
-    )
-
-    type: Literal["flow", "python", "bridge"] = Field(
-        default="flow",
-        description="flow: our engine; python: an entry point in the image; bridge: an existing bot beside ours.",
-        examples=["flow"],
-    )
-    entry_point: str | None = Field(
-        default=None,
-        max_length=200,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*(:[A-Za-z_][A-Za-z0-9_]*)?$",
-        description="Name, or module:object, of a Python handler in the image: an entry point of comanda.handlers.",
-        examples=["napoli"],
-    )
-    timeout_seconds: int = Field(
-        default=10, ge=1, le=60, description="How long one turn of a Python handler may take.", examples=[10]
-    )
-    memory_mib: int = Field(
-        default=512,
-        ge=64,
-        le=65_536,
-        description="How much memory the process of a Python handler may hold, in MiB.",
-        examples=[512],
-    )
-    env: list[EnvName] = Field(
-        default=[],
-        max_length=32,
-        description="Names of the pod's environment variables that a Python handler may see.",
-        examples=[["KITCHEN_URL"]],
-    )
-    bridge: Bridge | None = Field(
-        default=None,
-        description="Settings of the bot that runs beside ours.",
-        examples=[{"image": "napoli/bot:1.4", "port": 3008}],
-    )
-
-    @model_validator(mode="after")
-    def _has_what_its_type_needs(self) -> Handler:
-        if self.type == "python" and self.entry_point is None:
-            message = "handler type python needs entryPoint"
-            raise ValueError(message)
-        if self.type == "bridge" and self.bridge is None:
-            message = "handler type bridge needs the section bridge"
-            raise ValueError(message)
-        return self
-
-
-class Bridge(Part):
-    """An existing Cloud API bot that runs beside the bot pod."""
-
-    image: Image = Field(description="Image of the bot.", examples=["napoli/bot:1.4"])
-    port: int = Field(default=3008, ge=1, le=65535, description="Port on which it takes webhooks.", examples=[3008])
-    webhook_path: str = Field(
-        default="/webhook",
-        max_length=200,
-        pattern=r"^/.*$",
-        description="Path on which it takes webhooks.",
-        examples=["/webhook"],
-    )
-    environment: dict[str, Annotated[str, Field(max_length=1024)]] = Field(
-        default_factory=dict,
-        max_length=64,
-        description="Environment variables; ${phoneNumberId} and ${verifyToken} are filled in.",
-        examples=[{"NUMBER_ID": "${phoneNumberId}"}],
-    )
+def _handler_fits(enterprise: Enterprise) -> bool:
+    room = amount(enterprise.resources.limits.memory)
+    return enterprise.handler.type != "python" or amount(f"{enterprise.handler.memory_mib}Mi") <= room
 
 
 class Enterprise(Part):
     """Pods of the tenant's own."""
 
-    replicas: int = Field(default=1, ge=0, le=50, description="Pods.", examples=[2])
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.handler.type != 'python' || !isQuantity(string(self.resources.limits.memory))"
+            " || double(self.handler.memoryMib) * 1048576.0"
+            " <= quantity(string(self.resources.limits.memory)).asApproximateFloat()",
+            "handler.memoryMib must fit into resources.limits.memory; lower the one or raise the other",
+            _handler_fits,
+            "handler.memoryMib",
+        ),
+    )
+
+    replicas: int = Field(default=1, ge=0, le=50, description="Pods of the tenant's own.", examples=[2])
     image: Image = Field(
-        default="comanda-botpod:0.1.0", description="Image of the pods.", examples=["napoli/comanda-bot:1.0"]
+        default="comanda-botpod:0.1.0",
+        description="Image of the pods: the bot pod's, or one made from it that holds a Python handler.",
+        examples=["napoli/comanda-bot:1.0"],
     )
     handler: Handler = Field(default=Handler(), description="Which bot answers.", examples=[{"type": "flow"}])
     resources: Resources = Field(
@@ -170,110 +128,145 @@ class Enterprise(Part):
     scheduling: Scheduling = Field(
         default=Scheduling(), description="Where the pods run.", examples=[{"priorityClassName": "bots"}]
     )
-    runtime_class_name: str = Field(
+    runtime_class_name: ClassName = Field(
         default="",
-        max_length=253,
-        description="RuntimeClass, for instance of a sandbox; empty for the default.",
+        description="RuntimeClass of the pods, for instance of a sandbox such as gvisor. Without it, they have the "
+        "cluster's default.",
         examples=["gvisor"],
     )
     database: SecretRef | None = Field(
         default=None,
-        description="Secret with the key url of an own database; none for the embedded one.",
+        description="Secret with the key url, the address of a PostgreSQL of the tenant's own. Without it, pods keep "
+        "their data in an embedded database.",
         examples=[{"name": "napoli-database"}],
     )
 
 
 class WhatsAppTenantSpec(Part):
-    """What a restaurant's bot is."""
+    """What a restaurant's bot is.
 
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (
-        CelRule(
-            "self.phoneNumberId == oldSelf.phoneNumberId",
-            "phoneNumberId cannot be changed; make a new tenant for another number",
+    A tenant may move from plan standard to enterprise and back while it runs, so no rule forbids either change: the
+    operator makes the new place ready, moves the tenant's data there, and only then takes the old place away.
+    """
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        *section_of_choice(
+            "plan",
+            "enterprise",
+            "enterprise",
+            "plan enterprise needs the section enterprise; add it ({} takes all defaults) or set plan to standard",
+            "the section enterprise is for plan enterprise alone; remove it or set plan to enterprise",
         ),
-        CelRule("self.plan != 'enterprise' || has(self.enterprise)", "plan enterprise needs the section enterprise"),
-        CelRule(
-            "self.plan != 'standard' || !has(self.enterprise)", "the section enterprise is for plan enterprise alone"
+        Rule(
+            "self.plan == 'standard' || !has(self.poolRef)",
+            "poolRef is for plan standard alone; remove it or set plan to standard",
+            lambda spec: spec.plan == "standard" or spec.pool_ref is None,
+            "poolRef",
+            "FieldValueForbidden",
         ),
-        CelRule("self.plan != 'enterprise' || !has(self.poolRef)", "poolRef is for plan standard alone"),
     )
 
-    phone_number_id: str = Field(
-        pattern=r"^[0-9]+$",
+    phone_number_id: Annotated[
+        MetaId, immutable("phoneNumberId cannot be changed; make a new tenant for another number")
+    ] = Field(
         min_length=5,
         max_length=32,
-        description="Meta's id of the phone number (digits); fixed for the life of the tenant.",
+        description="Meta's id of the phone number, as digits in quotes; not the number itself. It never changes in "
+        "the life of a tenant.",
         examples=["106540352242922"],
     )
-    waba_id: str = Field(
-        pattern=r"^[0-9]+$",
+    waba_id: MetaId = Field(
         min_length=5,
         max_length=32,
-        description="WhatsApp Business Account that the number belongs to.",
+        description="Id of the WhatsApp Business Account that the number belongs to, as digits in quotes.",
         examples=["102290129340398"],
     )
-    display_name: str = Field(
-        min_length=1, max_length=128, description="Name for people.", examples=["Pizzería Napoli"]
+    display_name: OneLine = Field(
+        min_length=1,
+        max_length=128,
+        description="Name of the restaurant for people, such as Pizzería Napoli.",
+        examples=["Pizzería Napoli"],
     )
-    app_ref: DnsName = Field(
-        default="default", description="WhatsAppApp whose webhooks speak for this number.", examples=["default"]
+    app_ref: AppName = Field(
+        default="default",
+        description="Name of the WhatsAppApp whose webhooks speak for this number.",
+        examples=["default"],
     )
     plan: Literal["standard", "enterprise"] = Field(
         default="standard",
-        description="standard: in a shared pool; enterprise: pods of its own.",
+        description="standard: a place in a shared pool. enterprise: pods of its own, which the section enterprise "
+        "describes. It may be changed while the tenant runs.",
         examples=["standard"],
     )
-    pool_ref: DnsName | None = Field(
-        default=None, description="BotPool for plan standard; none for the pool named default.", examples=["default"]
+    pool_ref: PoolName | None = Field(
+        default=None,
+        description="Name of the BotPool of a tenant of plan standard. Without it, the pool named default.",
+        examples=["default"],
     )
     credentials: Credentials = Field(
-        description="Where the access token is.", examples=[{"secretRef": {"name": "napoli-token"}}]
+        description="Where the access token is; never the token itself.",
+        examples=[{"secretRef": {"name": "napoli-token"}}],
     )
-    locale: str = Field(
+    locale: Locale = Field(
         default="es",
-        pattern=r"^[a-z]{2}(-[A-Z]{2})?$",
-        max_length=5,
-        description="Language, and country where it matters for numbers and dates.",
+        description="Language in which the bot begins, with the country where that matters for numbers and dates, "
+        "such as es-CL. There are texts in es, en and pt.",
         examples=["es-CL"],
     )
-    timezone: str = Field(
+    timezone: TimeZone = Field(
         default="UTC",
-        max_length=64,
-        pattern=r"^[A-Za-z0-9_+/-]+$",
-        description="IANA time zone of the opening hours.",
+        description="Time zone of the opening hours, as the IANA names it, such as America/Santiago.",
         examples=["America/Santiago"],
     )
-    currency: str = Field(
-        default="USD", pattern=r"^[A-Z]{3}$", max_length=3, description="ISO 4217 code.", examples=["CLP"]
+    currency: Currency = Field(
+        default="USD", description="Currency of the prices, as its ISO 4217 code, such as CLP.", examples=["CLP"]
     )
     flow: FlowSource | None = Field(
         default=None,
-        description="Flow and menu from a ConfigMap; none for those edited in the console.",
+        description="Flow and menu from a ConfigMap. Without it, those that are edited in the console.",
         examples=[{"configMapRef": {"name": "napoli-menu"}}],
     )
     limits: Limits = Field(
-        default=Limits(), description="What the tenant may use.", examples=[{"inboundPerMinute": 600}]
+        default=Limits(),
+        description="What the tenant may use, so that no neighbour suffers.",
+        examples=[{"inboundPerMinute": 600}],
     )
-    suspended: bool = Field(default=False, description="Store what customers write, answer nothing.", examples=[False])
+    suspended: bool = Field(
+        default=False,
+        description="Whether the bot keeps silent: what customers write is stored, and nothing is answered.",
+        examples=[False],
+    )
     deletion_policy: Literal["Retain", "Delete"] = Field(
-        default="Retain", description="Whether the tenant's data outlive the resource.", examples=["Retain"]
+        default="Retain",
+        description="What becomes of the tenant's data when this resource is deleted: Retain keeps them, Delete "
+        "erases them.",
+        examples=["Retain"],
     )
     enterprise: Enterprise | None = Field(
-        default=None, description="Pods of its own; for plan enterprise alone.", examples=[{"replicas": 2}]
+        default=None,
+        description="Pods of the tenant's own. For plan enterprise, which needs it; {} takes all defaults.",
+        examples=[{"replicas": 2}],
     )
 
-    @model_validator(mode="after")
-    def _plan_and_section_agree(self) -> WhatsAppTenantSpec:
-        broken = {
-            "plan enterprise needs the section enterprise": self.plan == "enterprise" and self.enterprise is None,
-            "the section enterprise is for plan enterprise alone": self.plan == "standard"
-            and self.enterprise is not None,
-            "poolRef is for plan standard alone": self.plan == "enterprise" and self.pool_ref is not None,
-        }
-        for message, holds in broken.items():
-            if holds:
-                raise ValueError(message)
-        return self
+
+class Quality(Part):
+    """What Meta thinks of the number."""
+
+    rating: str | None = Field(
+        default=None,
+        max_length=32,
+        pattern="^[A-Z][A-Z0-9_]*$",
+        description="Meta's rating of the number's messages: GREEN, YELLOW, RED or UNKNOWN.",
+        examples=["GREEN"],
+    )
+    limit: str | None = Field(
+        default=None,
+        max_length=32,
+        pattern="^[A-Z][A-Z0-9_]*$",
+        description="How many customers a day may be written to first, as Meta names it, such as TIER_2K. Answers do "
+        "not count.",
+        examples=["TIER_2K"],
+    )
 
 
 class WhatsAppTenantStatus(StatusBase):
@@ -282,11 +275,58 @@ class WhatsAppTenantStatus(StatusBase):
     group: str = Field(
         default="",
         max_length=320,
-        description="Bot group that serves it, as namespace/name of its headless Service.",
+        description="Bot group that serves the tenant, as namespace/name of its headless Service.",
         examples=["comanda/pool-default"],
     )
+    pod: str | None = Field(
+        default=None,
+        max_length=63,
+        description="Pod of the group on which the tenant is placed first.",
+        examples=["pool-default-0"],
+    )
+    shard: int | None = Field(
+        default=None,
+        ge=0,
+        le=SHARDS_PER_POOL - 1,
+        description="Number of the pool's credential shard with the tenant's token. Enterprise tenants have none.",
+        examples=[7],
+    )
     webhook_path: str = Field(
-        default="", max_length=256, description="Path that Meta must be told as callback.", examples=["/webhook"]
+        default="",
+        max_length=128,
+        description="Path, after the router's address, that Meta must be told as callback.",
+        examples=["/webhook"],
+    )
+    credentials_hash: str | None = Field(
+        default=None,
+        max_length=64,
+        pattern="^[0-9a-f]+$",
+        description="Keyed digest of the credentials that the pods have acknowledged; it gives nothing of them away.",
+        examples=["5f0c1e9a7b3d48260e1f5a9c3b7d2e48"],
+    )
+    last_message_time: Timestamp | None = Field(
+        default=None,
+        description="When the last customer message was stored, in UTC, to within some minutes.",
+        examples=["2026-11-24T09:30:00Z"],
+    )
+    quality: Quality | None = Field(
+        default=None, description="What Meta thinks of the number.", examples=[{"rating": "GREEN", "limit": "TIER_2K"}]
+    )
+    token_expires_at: Timestamp | None = Field(
+        default=None,
+        description="When the access token ends, in UTC. A token without end leaves it out.",
+        examples=["2027-01-24T00:00:00Z"],
+    )
+    moving_from: str | None = Field(
+        default=None,
+        max_length=320,
+        description="Bot group that the tenant is leaving, as namespace/name. It is there while a move is under way.",
+        examples=["comanda/pool-default"],
+    )
+    paused_since: Timestamp | None = Field(
+        default=None,
+        description="Since when the tenant's webhooks are held back for a move, in UTC; Meta brings them again.",
+        examples=["2026-11-24T09:30:00Z"],
     )
 
 
@@ -298,18 +338,27 @@ class WhatsAppTenant(ResourceBase):
         singular="whatsapptenant",
         short_names=("wat",),
         columns=(
-            PrinterColumn("Plan", ".spec.plan"),
-            PrinterColumn("Phone", ".spec.phoneNumberId"),
-            PrinterColumn("Pool", ".status.group"),
-            PrinterColumn("Ready", '.status.conditions[?(@.type=="Ready")].status'),
-            PrinterColumn("Reason", '.status.conditions[?(@.type=="Ready")].reason'),
-            PrinterColumn("Age", ".metadata.creationTimestamp", "date"),
+            PrinterColumn("Plan", ".spec.plan", "Plan of the tenant."),
+            PrinterColumn("Phone", ".spec.phoneNumberId", "Meta's id of the phone number."),
+            PrinterColumn("Pool", ".status.group", "Bot group that serves it."),
+            condition_column("Ready", "Ready", "status", "Whether a pod has loaded it as it is now."),
+            condition_column("Reason", "Ready", "reason", "Why it is ready or not."),
+            PrinterColumn("App", ".spec.appRef", "WhatsAppApp whose webhooks speak for it.", priority=1),
+            PrinterColumn("Pod", ".status.pod", "Pod on which it is placed first.", priority=1),
+            PrinterColumn("Quality", ".status.quality.rating", "Meta's rating of the number.", priority=1),
+            condition_column("Message", "Ready", "message", "What is the matter, and what to do.", priority=1),
+            AGE,
         ),
-        selectable_fields=(".spec.phoneNumberId", ".spec.plan"),
+        selectable_fields=(".spec.phoneNumberId", ".spec.plan", ".spec.poolRef", ".spec.appRef"),
     )
+    # Standard tenants too, as any may become an enterprise one.
+    rules: ClassVar[tuple[Rule, ...]] = (name_rule(45, "pods of its own are named tenant-NAME-0 and labelled with it"),)
 
     kind: Literal["WhatsAppTenant"] = Field(default="WhatsAppTenant", description="Kind.", examples=["WhatsAppTenant"])
-    spec: WhatsAppTenantSpec = Field(description="What is wanted.", examples=[{"displayName": "Pizzería Napoli"}])
+    spec: WhatsAppTenantSpec = Field(
+        description="What is wanted: the number, its plan, its credentials and its bot.",
+        examples=[{"displayName": "Pizzería Napoli"}],
+    )
     status: WhatsAppTenantStatus | None = Field(
-        default=None, description="What is.", examples=[{"group": "pool-default"}]
+        default=None, description="What is, as the operator found it.", examples=[{"group": "comanda/pool-default"}]
     )
