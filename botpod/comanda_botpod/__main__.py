@@ -11,8 +11,8 @@ import uvicorn
 from pydantic import ValidationError
 
 from comanda_botpod.app import create_app
-from comanda_botpod.logs import configure
 from comanda_botpod.settings import BotPodSettings
+from comanda_contract.logs import configure
 
 
 def main() -> int:

@@ -98,6 +98,7 @@ def create_app(settings: BotPodSettings) -> PodApp:
         body = {
             "ready": pod.ready,
             "loaded": pod.tenants.loaded,
+            "shards": pod.tenants.shards,
             "problems": pod.tenants.problems | pod.handlers.problems,
         }
         return JSONResponse(body, status_code=200 if pod.ready else 503)

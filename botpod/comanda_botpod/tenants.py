@@ -23,7 +23,7 @@ import structlog
 import yaml
 
 from comanda_contract.errors import ComandaError
-from comanda_contract.tenancy import TenantSettings, decode_credentials, decode_tenants
+from comanda_contract.tenancy import TenantSettings, decode_credentials, decode_tenants, shard_digest
 from comanda_flow import STANDARD_FLOW_RESOURCE, Flow, Restaurant, load_flow, load_restaurant
 from comanda_store import TenantScope
 
@@ -131,6 +131,14 @@ class Tenants:
     def problems(self) -> dict[str, str]:
         """What cannot be used, by file or tenant; its last good version is in force."""
         return self._file_problems | self._tenant_problems
+
+    @property
+    def shards(self) -> dict[str, str]:
+        """The keyed digest of each shard of which both files are loaded, by the files' common name."""
+        settings, tokens = (
+            {path.stem: file.digest for path, file in files.items()} for files in (self._settings, self._tokens)
+        )
+        return {name: shard_digest(self._key, settings[name], tokens[name]) for name in settings.keys() & tokens.keys()}
 
     def get(self, phone_number_id: str) -> Tenant | None:
         """Return the tenant of a number, or None."""

@@ -21,6 +21,7 @@ import msgspec
 from comanda_cli.local.layout import Layout
 from comanda_cli.routes import RouterAdmin
 from comanda_contract.errors import InvalidInputError, UnavailableError
+from comanda_contract.names import app_file
 from comanda_contract.resources.app import APP_SECRET_KEY
 from comanda_operator.plan import webhook_path
 
@@ -187,7 +188,7 @@ def _webhook(letter: _Letter) -> dict[str, Any]:
 
 
 def _secret(place: Place, app: str) -> bytes:
-    path = place.apps_dir / app / APP_SECRET_KEY
+    path = place.apps_dir / app_file(app, APP_SECRET_KEY)
     try:
         return path.read_bytes().strip()
     except OSError as error:

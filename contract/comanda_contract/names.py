@@ -33,6 +33,9 @@ DELIVERIES_PATH = "/v1/deliveries"
 HEALTH_PATH = "/healthz"
 READY_PATH = "/readyz"
 
+METRICS_PORT = "metrics"
+"""Name of the port with a pod's metrics alone."""
+
 SHARDS_PER_POOL = 16
 """Credential shards of a pool: fixed, so that a new tenant never changes the pod template."""
 
@@ -57,6 +60,19 @@ def group_name(kind: str, name: str) -> str:
 def pod_name(group: str, ordinal: int) -> str:
     """Return the stable name of a group's pod, as a StatefulSet gives it."""
     return f"{group}-{ordinal}"
+
+
+def app_file(app: str, key: str) -> str:
+    """Return the name of the file with one of a Meta app's secrets: all apps' files are in one folder.
+
+    A Secret has no folders, and one that is mounted whole takes a new app in without any change of a pod.
+    """
+    return f"{app}.{key}"
+
+
+def shard_name(group: str, shard: int) -> str:
+    """Return the name of the Secret with the settings and credentials of one of a group's shards."""
+    return f"{group}-shard-{shard:02}"
 
 
 def shard_of(phone_number_id: str, shards: int = SHARDS_PER_POOL) -> int:

@@ -9,6 +9,7 @@ object below Kubernetes' size limit; a group with one tenant has one shard.
 
 from __future__ import annotations
 
+import hmac
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -64,6 +65,14 @@ class CredentialShard(msgspec.Struct, frozen=True, kw_only=True):
     """One mounted file of credentials: access token by phone number id."""
 
     access_tokens: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+def shard_digest(key: bytes, tenants: bytes, credentials: bytes) -> str:
+    """Return a keyed digest of a shard from the SHA-256 of its two files, as pods report it once they have loaded both.
+
+    It can be shown: without the key it tells nothing of what the files hold.
+    """
+    return hmac.digest(key, tenants + credentials, "sha256").hex()[:32]
 
 
 def decode_tenants(content: bytes) -> TenantShard:

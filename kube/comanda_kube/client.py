@@ -35,7 +35,13 @@ class Page(msgspec.Struct):
     """A part of a list: objects not yet decoded, and the version of the whole list."""
 
     metadata: _ListMeta
-    items: list[msgspec.Raw]
+    found: list[msgspec.Raw] | None = msgspec.field(default=None, name="items")
+    """None where the API says `null`, as it does for an empty list of metadata."""
+
+    @property
+    def items(self) -> list[msgspec.Raw]:
+        """The objects."""
+        return self.found or []
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,30 @@
 """Resources → what should be: groups of pods, the tenants each serves, the apps, and a verdict on every resource.
 
-Pure and level-triggered: the same resources give the same plan, in whatever order they are listed. A bot group is the
-one thing that is built: a pool is a group with many tenants, an enterprise tenant is a group with one.
+Pure and level-triggered: the same world gives the same answers, in whatever order it was learnt. A bot group is the one
+thing that is built: a pool is a group with many tenants, an enterprise tenant is a group with one. In a cluster one
+resource is judged at a time; local mode asks for the `plan` of all.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from comanda_contract.names import DEFAULT_APP, group_name, pod_name
-from comanda_contract.resources import BotPool, Condition, Handler, WhatsAppApp, WhatsAppTenant
+from comanda_contract.names import DEFAULT_APP, SHARDS_PER_POOL, group_name, pod_name
+from comanda_contract.resources import BotPool, Condition, Handler, WhatsAppApp
 from comanda_contract.resources.app import APP_SECRET_KEY, VERIFY_TOKEN_KEY
-from comanda_contract.resources.tenant import ACCESS_TOKEN_KEY, FLOW_KEY, RESTAURANT_KEY, Limits
+from comanda_contract.resources.quantities import Resources
+from comanda_contract.resources.scheduling import Scheduling
+from comanda_contract.resources.tenant import ACCESS_TOKEN_KEY, FLOW_KEY, RESTAURANT_KEY, Enterprise
 from comanda_contract.tenancy import HandlerSettings, TenantSettings
 from comanda_operator.observed import Observed
+from comanda_operator.records import LimitsRecord, TenantRecord, record_of
+from comanda_operator.world import DocumentRecord, SecretRecord, World, pool_of
 
-DEFAULT_POOL = "default"
-
-_R = TypeVar("_R", WhatsAppTenant, BotPool, WhatsAppApp)
+Resource = TenantRecord | BotPool | WhatsAppApp
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class TenantPlan:
 
     settings: TenantSettings
     secret: str
-    limits: Limits
+    limits: LimitsRecord
     """What the router takes in for it."""
 
 
@@ -53,7 +57,15 @@ class GroupPlan:
     image: str
     handler: Handler
     database: str | None
-    tenants: tuple[TenantPlan, ...]
+    """`namespace/name` of the Secret with the address of its PostgreSQL, if it has one."""
+    resources: Resources
+    scheduling: Scheduling
+    runtime_class: str = ""
+    shards: int = 1
+    """Secrets over which its tenants are spread."""
+    tenant: str = ""
+    """`namespace/name` of the enterprise tenant that it is for; empty for a pool."""
+    tenants: tuple[TenantPlan, ...] = ()
 
     @property
     def key(self) -> str:
@@ -74,6 +86,7 @@ class Verdict:
     key: str
     conditions: tuple[Condition, ...]
     group: str = ""
+    """`namespace/name`."""
 
     def condition(self, type_: str) -> Condition | None:
         """Return the condition of a type, or None."""
@@ -96,155 +109,214 @@ class Plan:
 
 def plan(observed: Observed) -> Plan:
     """Decide what should run for these resources. Never raises: what cannot be served says so in its verdict."""
-    apps, app_verdicts = _unique(observed.apps, lambda app: app.metadata.name, "AppNameConflict", "another WhatsAppApp")
-    pools, pool_verdicts = _unique(
-        observed.pools, lambda pool: pool.metadata.name, "PoolNameConflict", "another BotPool"
-    )
-    numbers, tenant_verdicts = _unique(
-        observed.tenants, lambda tenant: tenant.spec.phone_number_id, "PhoneNumberConflict", "an older tenant"
-    )
-    ready_apps = {app.metadata.name: app for app in apps.values() if _app_secret_problem(app, observed) is None}
-    scheduler = _Scheduler(observed, ready_apps, pools)
-    for tenant in sorted(numbers.values(), key=_seniority):
-        scheduler.add(tenant)
-    verdicts = [*app_verdicts, *pool_verdicts, *tenant_verdicts, *scheduler.verdicts]
-    verdicts += [_app_verdict(app, observed) for app in apps.values()]
-    verdicts += [_verdict(pool, (_holds("Accepted", pool),)) for pool in pools.values()]
+    world = world_of(observed)
+    verdicts = [judge_app(world, app) for app in world.apps.values()]
+    verdicts += [judge_pool(world, pool) for pool in world.pools.values()]
+    served: dict[str, list[TenantPlan]] = defaultdict(list)
+    for tenant in world.tenants.values():
+        verdict = judge_tenant(world, tenant)
+        verdicts.append(verdict)
+        if verdict.group:
+            served[verdict.group].append(plan_tenant(world, tenant))
+    groups = [plan_pool(pool) for pool in world.pools.values() if world.pool(pool.metadata.name) is pool]
+    groups += [
+        plan_own(tenant)
+        for tenant in world.tenants.values()
+        if tenant.spec.plan == "enterprise" and own_group_key(tenant) in served
+    ]
     return Plan(
-        apps=tuple(
-            AppPlan(name, _ref(app, app.spec.secret_ref.name), app.spec.graph_version)
-            for name, app in sorted(ready_apps.items())
+        apps=tuple(sorted(plan_apps(world), key=lambda app: app.name)),
+        groups=tuple(
+            replace(group, tenants=tuple(sorted(served[group.key], key=lambda each: each.settings.phone_number_id)))
+            for group in sorted(groups, key=lambda group: group.key)
         ),
-        groups=tuple(sorted(scheduler.groups(), key=lambda group: group.key)),
         verdicts=tuple(sorted(verdicts, key=lambda verdict: (verdict.kind, verdict.key))),
     )
 
 
-class _Scheduler:
-    """Gives tenants, oldest first, a place in their pool or a group of their own."""
+def world_of(observed: Observed) -> World:
+    """Return the world that was observed as a whole."""
+    world = World()
+    for app in observed.apps:
+        world.put_app(app.metadata.key, app)
+    for pool in observed.pools:
+        world.put_pool(pool.metadata.key, pool)
+    for key, names in observed.secret_keys.items():
+        world.put_secret(key, SecretRecord("", dict.fromkeys(names, "")))
+    for key, documents in observed.documents.items():
+        world.put_document(key, DocumentRecord("", documents))
+    for tenant in map(record_of, observed.tenants):
+        world.put_tenant(tenant.key, tenant)
+    return world
 
-    def __init__(self, observed: Observed, apps: Mapping[str, WhatsAppApp], pools: Mapping[str, BotPool]) -> None:
-        self._observed = observed
-        self._apps = apps
-        self._pools = pools
-        self._pooled: dict[str, list[TenantPlan]] = {name: [] for name in pools}
-        self._own: list[GroupPlan] = []
-        self.verdicts: list[Verdict] = []
 
-    def add(self, tenant: WhatsAppTenant) -> None:
-        """Place one tenant and say what came of it."""
-        accepted = _holds("Accepted", tenant)
-        problem = self._credentials_problem(tenant)
-        if problem is not None:
-            self.verdicts.append(_verdict(tenant, (accepted, problem)))
-            return
-        credentials = _holds("CredentialsReady", tenant)
-        scheduled, group = self._schedule(tenant)
-        self.verdicts.append(_verdict(tenant, (accepted, credentials, scheduled), group))
+def judge_tenant(world: World, tenant: TenantRecord, *, served: bool = False) -> Verdict:
+    """Say whether a tenant is accepted, has credentials, and has a place: in its pool, or pods of its own.
 
-    def groups(self) -> Iterable[GroupPlan]:
-        """Return every group: pools without tenants too, so that they are warm when the first one comes."""
-        yield from self._own
-        for name, pool in self._pools.items():
-            yield GroupPlan(
-                namespace=pool.metadata.namespace,
-                name=group_name("pool", name),
-                uid=_uid(pool),
-                replicas=pool.spec.replicas,
-                image=pool.spec.image,
-                handler=Handler(),
-                database=_ref(pool, pool.spec.database.name) if pool.spec.database else None,
-                tenants=tuple(sorted(self._pooled[name], key=lambda tenant: tenant.settings.phone_number_id)),
-            )
+    One that is `served` already keeps its place while its Secret or ConfigMap is broken: pods go on with the last good
+    ones, and what is wrong is said of this tenant alone.
+    """
+    owner = world.owner_of(tenant.spec.phone_number_id)
+    if owner is not tenant:
+        message = f"an older tenant ({owner.key}) has this already; remove one of the two."
+        return _verdict(tenant, (_fails("Accepted", tenant, "PhoneNumberConflict", message),))
+    accepted = _holds("Accepted", tenant)
+    problem = _credentials_problem(world, tenant)
+    if problem is not None and not served:
+        return _verdict(tenant, (accepted, problem))
+    scheduled, group = _schedule(world, tenant, served=served)
+    return _verdict(tenant, (accepted, problem or _holds("CredentialsReady", tenant), scheduled), group)
 
-    def _credentials_problem(self, tenant: WhatsAppTenant) -> Condition | None:
-        if tenant.spec.app_ref not in self._apps:
-            return _fails(
-                "CredentialsReady",
-                tenant,
-                "AppNotReady",
-                f"WhatsAppApp {tenant.spec.app_ref} is missing or has no usable Secret; create it or change appRef.",
-            )
-        secret = _ref(tenant, tenant.spec.credentials.secret_ref.name)
-        keys = self._observed.secret_keys.get(secret)
-        if keys is None:
-            return _fails("CredentialsReady", tenant, "SecretMissing", f"Secret {secret} does not exist; create it.")
-        if ACCESS_TOKEN_KEY not in keys:
-            return _fails(
-                "CredentialsReady",
-                tenant,
-                "SecretKeyMissing",
-                f"Secret {secret} has no key {ACCESS_TOKEN_KEY}; add it.",
-            )
-        return None
 
-    def _schedule(self, tenant: WhatsAppTenant) -> tuple[Condition, str]:
-        source = tenant.spec.flow.config_map_ref.name if tenant.spec.flow else None
-        if source is not None and _ref(tenant, source) not in self._observed.documents:
-            message = f"ConfigMap {_ref(tenant, source)} does not exist; create it or remove spec.flow."
-            return _fails("Scheduled", tenant, "ConfigMapMissing", message), ""
-        return self._schedule_own(tenant) if tenant.spec.plan == "enterprise" else self._schedule_pooled(tenant)
+def judge_pool(world: World, pool: BotPool) -> Verdict:
+    """Say whether a pool is the one of its name."""
+    winner = world.pool(pool.metadata.name)
+    if winner is not None and winner is not pool:
+        return _verdict(pool, (_conflict(pool, winner, "PoolNameConflict", "another BotPool"),))
+    return _verdict(pool, (_holds("Accepted", pool),))
 
-    def _schedule_pooled(self, tenant: WhatsAppTenant) -> tuple[Condition, str]:
-        name = tenant.spec.pool_ref or DEFAULT_POOL
-        pool = self._pools.get(name)
-        if pool is None:
-            return _fails("Scheduled", tenant, "PoolMissing", f"BotPool {name} does not exist; create it."), ""
-        if len(self._pooled[name]) >= pool.spec.max_tenants:
-            message = f"BotPool {name} holds its {pool.spec.max_tenants} tenants; raise maxTenants or use another pool."
-            return _fails("Scheduled", tenant, "PoolFull", message), ""
-        self._pooled[name].append(self._tenant_plan(tenant))
-        return _holds("Scheduled", tenant), group_name("pool", name)
 
-    def _schedule_own(self, tenant: WhatsAppTenant) -> tuple[Condition, str]:
-        enterprise = tenant.spec.enterprise
-        assert enterprise is not None, "the model refuses plan enterprise without its section"  # noqa: S101
-        if enterprise.handler.type == "bridge":
-            message = "handler type bridge is not run by this version; the tenant is not served."
-            return _fails("Scheduled", tenant, "HandlerNotRun", message), ""
-        group = GroupPlan(
-            namespace=tenant.metadata.namespace,
-            name=group_name("tenant", tenant.metadata.name),
-            uid=_uid(tenant),
-            replicas=enterprise.replicas,
-            image=enterprise.image,
-            handler=enterprise.handler,
-            database=_ref(tenant, enterprise.database.name) if enterprise.database else None,
-            tenants=(self._tenant_plan(tenant),),
-        )
-        self._own.append(group)
-        return _holds("Scheduled", tenant), group.name
+def judge_app(world: World, app: WhatsAppApp) -> Verdict:
+    """Say whether an app is the one of its name, and has its secrets."""
+    winner = world.app(app.metadata.name)
+    if winner is not None and winner is not app:
+        return _verdict(app, (_conflict(app, winner, "AppNameConflict", "another WhatsAppApp"),))
+    problem = _app_secret_problem(world, app)
+    return _verdict(app, (_holds("Accepted", app), problem or _holds("CredentialsReady", app)))
 
-    def _tenant_plan(self, tenant: WhatsAppTenant) -> TenantPlan:
-        spec = tenant.spec
-        source = _ref(tenant, spec.flow.config_map_ref.name) if spec.flow else None
-        documents: Mapping[str, Any] = self._observed.documents.get(source, {}) if source else {}
-        settings = TenantSettings(
-            tenant=tenant.metadata.key,
-            phone_number_id=spec.phone_number_id,
-            waba_id=spec.waba_id,
-            display_name=spec.display_name,
-            app=spec.app_ref,
-            app_id=self._apps[spec.app_ref].spec.app_id,
-            plan=spec.plan,
-            locale=spec.locale,
-            timezone=spec.timezone,
-            currency=spec.currency,
-            graph_version=self._apps[spec.app_ref].spec.graph_version,
-            suspended=spec.suspended,
-            outbound_per_second=spec.limits.outbound_per_second,
-            flow=documents.get(FLOW_KEY),
-            restaurant=dict(documents.get(RESTAURANT_KEY) or {}),
-            handler=_handler_settings(spec.enterprise.handler) if spec.enterprise else HandlerSettings(),
-            generation=tenant.metadata.generation,
-        )
-        secret = _ref(tenant, spec.credentials.secret_ref.name)
-        return TenantPlan(settings=settings, secret=secret, limits=spec.limits)
+
+def plan_apps(world: World) -> list[AppPlan]:
+    """Return the apps that the router answers for."""
+    return [
+        AppPlan(app.metadata.name, _ref(app, app.spec.secret_ref.name), app.spec.graph_version)
+        for app in world.apps.values()
+        if world.app(app.metadata.name) is app and _app_secret_problem(world, app) is None
+    ]
+
+
+def plan_pool(pool: BotPool) -> GroupPlan:
+    """Return a pool's group, there even without tenants, so that it is warm when the first one comes."""
+    return GroupPlan(
+        namespace=pool.metadata.namespace,
+        name=group_name("pool", pool.metadata.name),
+        uid=uid_of(pool),
+        replicas=pool.spec.replicas,
+        image=pool.spec.image,
+        handler=Handler(),
+        database=_ref(pool, pool.spec.database.name) if pool.spec.database else None,
+        resources=pool.spec.resources,
+        scheduling=pool.spec.scheduling,
+        shards=SHARDS_PER_POOL,
+    )
+
+
+def plan_own(tenant: TenantRecord) -> GroupPlan:
+    """Return the group of an enterprise tenant."""
+    enterprise = tenant.enterprise
+    return GroupPlan(
+        namespace=tenant.metadata.namespace,
+        name=group_name("tenant", tenant.metadata.name),
+        uid=uid_of(tenant),
+        replicas=enterprise.replicas,
+        image=enterprise.image,
+        handler=enterprise.handler,
+        database=_ref(tenant, enterprise.database.name) if enterprise.database else None,
+        resources=enterprise.resources,
+        scheduling=enterprise.scheduling,
+        runtime_class=enterprise.runtime_class_name,
+        tenant=tenant.key,
+    )
+
+
+def own_group_key(tenant: TenantRecord) -> str:
+    """Return the `namespace/name` of an enterprise tenant's group."""
+    return f"{tenant.metadata.namespace}/{group_name('tenant', tenant.metadata.name)}"
+
+
+def plan_tenant(world: World, tenant: TenantRecord, documents: Mapping[str, Any] | None = None) -> TenantPlan:
+    """Return what the pods of its group are told of a tenant that `judge_tenant` gave a group.
+
+    `documents` are its parsed flow and menu; without them they are taken as they stand in the world.
+    """
+    spec = tenant.spec
+    app = world.app(spec.app_ref)
+    assert app is not None, "only a tenant whose app is there has a group"  # noqa: S101
+    if documents is None:
+        documents = world.documents[tenant.documents].texts if tenant.documents else {}
+    settings = TenantSettings(
+        tenant=tenant.key,
+        phone_number_id=spec.phone_number_id,
+        waba_id=spec.waba_id,
+        display_name=spec.display_name,
+        app=spec.app_ref,
+        app_id=app.spec.app_id,
+        plan=spec.plan,
+        locale=spec.locale,
+        timezone=spec.timezone,
+        currency=spec.currency,
+        graph_version=app.spec.graph_version,
+        suspended=spec.suspended,
+        outbound_per_second=spec.limits.outbound_per_second,
+        flow=documents.get(FLOW_KEY),
+        restaurant=dict(documents.get(RESTAURANT_KEY) or {}),
+        handler=_handler_settings(tenant.enterprise.handler) if spec.enterprise is not None else HandlerSettings(),
+        generation=tenant.metadata.generation,
+    )
+    return TenantPlan(settings=settings, secret=tenant.secret, limits=spec.limits)
 
 
 def webhook_path(app: str) -> str:
     """Return the path that Meta must be told for an app: `/webhook` for the one named default."""
     return "/webhook" if app == DEFAULT_APP else f"/webhook/{app}"
+
+
+def uid_of(resource: Resource) -> str:
+    """Return the API server's uid, or one derived from kind and key where there is none (local mode)."""
+    if resource.metadata.uid:
+        return resource.metadata.uid
+    return hashlib.sha256(f"{kind_of(resource)}/{resource.metadata.key}".encode()).hexdigest()[:32]
+
+
+def kind_of(resource: Resource) -> str:
+    """Return the kind, as the API names it."""
+    return "WhatsAppTenant" if isinstance(resource, TenantRecord) else resource.kind
+
+
+def _credentials_problem(world: World, tenant: TenantRecord) -> Condition | None:
+    name, secret = tenant.spec.app_ref, tenant.secret
+    app = world.app(name)
+    if app is None or _app_secret_problem(world, app) is not None:
+        message = f"WhatsAppApp {name} is missing or has no usable Secret; create it or change appRef."
+        return _fails("CredentialsReady", tenant, "AppNotReady", message)
+    return _missing(world, tenant, secret, {ACCESS_TOKEN_KEY})
+
+
+def _schedule(world: World, tenant: TenantRecord, *, served: bool) -> tuple[Condition, str]:
+    source = tenant.documents
+    if source is None or source in world.documents:
+        return _place(world, tenant)
+    message = f"ConfigMap {source} does not exist; create it or remove spec.flow."
+    return _fails("Scheduled", tenant, "ConfigMapMissing", message), _place(world, tenant)[1] if served else ""
+
+
+def _place(world: World, tenant: TenantRecord) -> tuple[Condition, str]:
+    name = pool_of(tenant)
+    if name is None:
+        return _schedule_own(tenant, tenant.enterprise)
+    pool = world.pool(name)
+    if pool is None:
+        return _fails("Scheduled", tenant, "PoolMissing", f"BotPool {name} does not exist; create it."), ""
+    if not world.has_room(pool, tenant):
+        message = f"BotPool {name} holds its {pool.spec.max_tenants} tenants; raise maxTenants or use another pool."
+        return _fails("Scheduled", tenant, "PoolFull", message), ""
+    return _holds("Scheduled", tenant), f"{pool.metadata.namespace}/{group_name('pool', name)}"
+
+
+def _schedule_own(tenant: TenantRecord, enterprise: Enterprise) -> tuple[Condition, str]:
+    if enterprise.handler.type == "bridge":
+        message = "handler type bridge is not run by this version; the tenant is not served."
+        return _fails("Scheduled", tenant, "HandlerNotRun", message), ""
+    return _holds("Scheduled", tenant), own_group_key(tenant)
 
 
 def _handler_settings(handler: Handler) -> HandlerSettings:
@@ -259,63 +331,40 @@ def _handler_settings(handler: Handler) -> HandlerSettings:
     )
 
 
-def _app_secret_problem(app: WhatsAppApp, observed: Observed) -> Condition | None:
-    secret = _ref(app, app.spec.secret_ref.name)
-    keys = observed.secret_keys.get(secret)
-    if keys is None:
-        return _fails("CredentialsReady", app, "SecretMissing", f"Secret {secret} does not exist; create it.")
-    missing = sorted({APP_SECRET_KEY, VERIFY_TOKEN_KEY} - keys)
+def _app_secret_problem(world: World, app: WhatsAppApp) -> Condition | None:
+    return _missing(world, app, _ref(app, app.spec.secret_ref.name), {APP_SECRET_KEY, VERIFY_TOKEN_KEY})
+
+
+def _missing(world: World, resource: TenantRecord | WhatsAppApp, secret: str, keys: set[str]) -> Condition | None:
+    """Return what is wrong with a Secret that must have some keys; None when nothing is."""
+    known = world.secrets.get(secret)
+    if known is None:
+        message = f"Secret {secret} does not exist; create it."
+        return _fails("CredentialsReady", resource, "SecretMissing", message)
+    missing = sorted(keys - known.keys)
     if missing:
         message = f"Secret {secret} has no key {' and no key '.join(missing)}; add it."
-        return _fails("CredentialsReady", app, "SecretKeyMissing", message)
+        return _fails("CredentialsReady", resource, "SecretKeyMissing", message)
     return None
 
 
-def _app_verdict(app: WhatsAppApp, observed: Observed) -> Verdict:
-    problem = _app_secret_problem(app, observed)
-    return _verdict(app, (_holds("Accepted", app), problem or _holds("CredentialsReady", app)))
-
-
-def _unique(
-    resources: Iterable[_R], key: Callable[[_R], str], reason: str, owner: str
-) -> tuple[dict[str, _R], list[Verdict]]:
-    """Let the oldest resource have a contested key; the others get a verdict and are looked at again when it goes."""
-    winners: dict[str, _R] = {}
-    verdicts: list[Verdict] = []
-    for resource in sorted(resources, key=_seniority):
-        winner = winners.setdefault(key(resource), resource)
-        if winner is not resource:
-            message = f"{owner} ({winner.metadata.key}) has this already; remove one of the two."
-            verdicts.append(_verdict(resource, (_fails("Accepted", resource, reason, message),)))
-    return winners, verdicts
-
-
-def _seniority(resource: WhatsAppTenant | BotPool | WhatsAppApp) -> tuple[str, str]:
-    # A resource without a creation time (a file in local mode) is as old as the others; its key decides.
-    return resource.metadata.creation_timestamp, resource.metadata.key
-
-
-def _uid(resource: WhatsAppTenant | BotPool) -> str:
-    """Return the API server's uid, or one derived from kind and key where there is none (local mode)."""
-    if resource.metadata.uid:
-        return resource.metadata.uid
-    return hashlib.sha256(f"{resource.kind}/{resource.metadata.key}".encode()).hexdigest()[:32]
-
-
-def _ref(resource: WhatsAppTenant | BotPool | WhatsAppApp, name: str) -> str:
+def _ref(resource: BotPool | WhatsAppApp | TenantRecord, name: str) -> str:
     return f"{resource.metadata.namespace}/{name}"
 
 
-def _holds(type_: str, resource: WhatsAppTenant | BotPool | WhatsAppApp) -> Condition:
+def _conflict(resource: BotPool | WhatsAppApp, winner: BotPool | WhatsAppApp, reason: str, owner: str) -> Condition:
+    message = f"{owner} ({winner.metadata.key}) has this already; remove one of the two."
+    return _fails("Accepted", resource, reason, message)
+
+
+def _holds(type_: str, resource: Resource) -> Condition:
     return Condition(type=type_, status="True", reason=type_, observed_generation=resource.metadata.generation)
 
 
-def _fails(type_: str, resource: WhatsAppTenant | BotPool | WhatsAppApp, reason: str, message: str) -> Condition:
+def _fails(type_: str, resource: Resource, reason: str, message: str) -> Condition:
     generation = resource.metadata.generation
     return Condition(type=type_, status="False", reason=reason, message=message, observed_generation=generation)
 
 
-def _verdict(
-    resource: WhatsAppTenant | BotPool | WhatsAppApp, conditions: tuple[Condition, ...], group: str = ""
-) -> Verdict:
-    return Verdict(kind=resource.kind, key=resource.metadata.key, conditions=conditions, group=group)
+def _verdict(resource: Resource, conditions: tuple[Condition, ...], group: str = "") -> Verdict:
+    return Verdict(kind=kind_of(resource), key=resource.metadata.key, conditions=conditions, group=group)

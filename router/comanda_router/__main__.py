@@ -13,9 +13,9 @@ import structlog
 from pydantic import ValidationError
 
 from comanda_contract.errors import ComandaError
+from comanda_contract.logs import configure
 from comanda_kube.kubeconfig import load_config
 from comanda_router.health import serving_health
-from comanda_router.logs import configure
 from comanda_router.server import serve
 from comanda_router.settings import RouterSettings
 from comanda_router.sockets import listen, listen_all

@@ -34,7 +34,7 @@ class RouterSettings(BaseSettings):
     snapshot_file: Path | None = Field(
         default=None, description="Where the last directory is kept, for a start while the Kubernetes API is away."
     )
-    apps_dir: Path = Field(description="Folder with a folder of mounted secrets for each Meta app.")
+    apps_dir: Path = Field(description="Folder with the mounted secrets of the Meta apps, as APP.KEY.")
     master_key: SecretStr = Field(description="Key from which each group's key is derived, hex.")
     dead_letters_dir: Path = Field(description="Folder for what belongs to no tenant.")
     dead_letters_bytes: int = Field(default=64 * 1024 * 1024, ge=4096, description="Size of all dead letters at most.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from comanda_contract.tenancy import shard_digest
 from comanda_store import StorageError
 from tests.harness import text_message, until
 from tests.test_botpod.conftest import GROUP_KEY, PodUnderTest, tenant
@@ -99,3 +101,26 @@ async def test_tenants_that_changed_while_the_database_was_away_are_published_wh
         await asyncio.wait_for(tried.wait(), 10)
     kept = "SELECT count(*) FROM tenants WHERE phone_number_id = '10000077'"
     await pod.sql_gives(kept, [(1,)])
+
+
+async def test_a_pod_says_which_shards_it_has_loaded_by_a_digest_that_others_can_make(pod: PodUnderTest) -> None:
+    async def shards() -> dict[str, str]:
+        async with pod.session.get(f"{pod.url}/readyz") as response:
+            said: dict[str, str] = (await response.json())["shards"]
+            return said
+
+    def expected() -> str:
+        files = ((pod.folder / kind / "shard-00.json").read_bytes() for kind in ("tenants", "credentials"))
+        return shard_digest(bytes.fromhex(GROUP_KEY), *(hashlib.sha256(content).digest() for content in files))
+
+    before = expected()
+    assert await shards() == {"shard-00": before}
+    pod.mount(tenant(), tenant("10000022"))
+
+    async def has_loaded() -> bool:
+        return await shards() == {"shard-00": expected()}
+
+    await until(has_loaded)
+    assert expected() != before
+    pod.write("tenants/shard-01.json", b'{"tenants": []}')
+    assert "shard-01" not in await shards(), "half of a shard is none"

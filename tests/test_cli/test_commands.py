@@ -56,7 +56,7 @@ def test_tenant_list_shows_groups_and_reasons(folder: Path) -> None:
     edit(folder, "napoli.yaml", "apiVersion: v1", "apiVersion: other/v1")
     result = RUN.invoke(app, ["tenant", "list", "-f", str(folder), "-o", "json"])
     rows = {row["tenant"]: row for row in json.loads(result.output)}
-    assert rows["default/farol"]["group"] == "pool-default"
+    assert rows["default/farol"]["group"] == "default/pool-default"
     assert rows["default/napoli"]["scheduled"] is False
     assert "SecretMissing" in rows["default/napoli"]["reason"]
 

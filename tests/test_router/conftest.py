@@ -27,7 +27,7 @@ from comanda_contract.deliveries import (
     encode_answers,
 )
 from comanda_contract.directory import Directory, Group, NumberEntry, PodEndpoint, encode_directory
-from comanda_contract.names import group_key
+from comanda_contract.names import app_file, group_key
 from comanda_router.app import create_app
 from comanda_router.settings import RouterSettings
 from tests.harness import APP_SECRET, PREVIOUS_SECRET, VERIFY_TOKEN, serving, sign
@@ -145,9 +145,9 @@ def write_directory(folder: Path, pods: dict[str, RecordingPod], ready: dict[str
 
 
 def write_app(folder: Path, name: str, **values: str) -> None:
-    (folder / "apps" / name).mkdir(parents=True, exist_ok=True)
+    (folder / "apps").mkdir(parents=True, exist_ok=True)
     for key, value in values.items():
-        (folder / "apps" / name / key).write_text(value)
+        (folder / "apps" / app_file(name, key)).write_text(value)
 
 
 @asynccontextmanager

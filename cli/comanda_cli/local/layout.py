@@ -2,7 +2,7 @@
 
 master.key                                   from which each group's key is derived
 lock                                         held by the one `comanda up` that uses the folder
-router/directory.json · router/apps/<app>/   what a cluster would mount into the router
+router/directory.json · router/apps/         what a cluster would mount into the router
 router/dead-letters/
 groups/<namespace>/<group>/tenants/ · credentials/   what a cluster would mount into the group's pods
 groups/<namespace>/<group>/comanda.db        the group's database
@@ -43,7 +43,7 @@ class Layout:
 
     @property
     def apps_dir(self) -> Path:
-        """The folder with a folder of secrets for each Meta app."""
+        """The folder with the secrets of the Meta apps."""
         return self.root / "router" / "apps"
 
     @property

@@ -11,7 +11,7 @@ import msgspec
 
 from comanda_botpod.tenants import digest_of
 from comanda_cli.local.layout import Layout, write_atomic
-from comanda_contract.names import shard_of
+from comanda_contract.names import app_file, shard_of
 from comanda_contract.resources.app import APP_SECRET_KEY, VERIFY_TOKEN_KEY
 from comanda_contract.resources.tenant import ACCESS_TOKEN_KEY
 from comanda_contract.tenancy import CredentialShard, TenantSettings, TenantShard
@@ -52,11 +52,8 @@ def mount_group(layout: Layout, group: GroupPlan, secrets: SecretValues, key: by
 
 def mount_apps(layout: Layout, apps: tuple[AppPlan, ...], secrets: SecretValues) -> None:
     """Write the secrets of the Meta apps for the router, and remove those of apps that are gone."""
-    for app in apps:
-        _mirror(layout.apps_dir / app.name, {key: value.encode() for key, value in secrets[app.secret].items()})
-    for folder in layout.apps_dir.iterdir():
-        if folder.name not in {app.name for app in apps}:
-            shutil.rmtree(folder)
+    values = {app_file(app.name, key): value for app in apps for key, value in secrets[app.secret].items()}
+    _mirror(layout.apps_dir, {name: value.encode() for name, value in values.items()})
 
 
 def simulator_config(plan: Plan, secrets: SecretValues, webhook_url: str) -> SimulatorConfig:
@@ -127,4 +124,4 @@ def _mirror(folder: Path, wanted: Mapping[str, bytes]) -> None:
         write_atomic(folder / name, content)
     for path in folder.iterdir():
         if path.name not in wanted:
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,0 +1,172 @@
+"""The operator as a whole: what it is made of, how it comes to lead, works, and ends.
+
+Both replicas watch. The one that holds the Lease gives every tenant its place, then works; one that loses the Lease
+ends, since another leads by then. Any part that breaks ends the process: a half-dead operator looks healthy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from time import monotonic
+from typing import Any
+
+import structlog
+
+from comanda_contract.errors import InvalidInputError
+from comanda_kube.client import Client
+from comanda_kube.config import ClusterConfig
+from comanda_kube.errors import ApiError, NotFoundError, ObjectConflictError
+from comanda_kube.events import Recorder
+from comanda_kube.lease import Elector, LeasePace
+from comanda_operator.apply import NotLeadingError, Writer
+from comanda_operator.manifests.names import MANAGER, Site
+from comanda_operator.metrics import LEADING, QUEUE_DEPTH, QUEUE_SECONDS, RECONCILE_SECONDS, RECONCILES
+from comanda_operator.queue import KeyedQueue, Priority
+from comanda_operator.reconcile import Reconciler, ShardTooLargeError
+from comanda_operator.settings import OperatorSettings
+from comanda_operator.state import Key, State
+from comanda_operator.watch import Watches
+
+_log = structlog.get_logger()
+
+LEASE = "comanda-operator"
+_MEASURE_SECONDS = 5.0
+_RENEW_SECONDS = 3.0
+"""A renewal that has not been answered by then is tried again."""
+
+
+class Operator:
+    """One replica."""
+
+    def __init__(self, settings: OperatorSettings, client: Client, electing: Client) -> None:
+        self._settings = settings
+        identity = settings.identity or socket.gethostname()
+        pace = LeasePace(
+            settings.lease_seconds, settings.lease_seconds * 2 / 3, max(0.2, settings.lease_seconds * 2 / 15)
+        )
+        self.elector = Elector(electing, settings.namespace, LEASE, identity, pace=pace)
+        self.queue: KeyedQueue[Key] = KeyedQueue()
+        self.recorder = Recorder(client, "comanda.dev/operator", identity)
+        site = Site(settings.namespace, str(settings.graph_url).rstrip("/"), settings.allowed_images)
+        self.state = State(site, read_master_key(settings))
+        writer = Writer(client, lambda: self.elector.may_write, settings.writes_per_second)
+        self.reconciler = Reconciler(self.state, client, writer, self.queue, self.recorder, pod_port=settings.pod_port)
+        self.watches = Watches(client, self.state, self.reconciler)
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.supervisor: asyncio.Task[Any] | None = None
+        """Ends when any part has ended."""
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether everything is known that the API has."""
+        return all(informer.synced.is_set() for informer in self.watches.informers.values())
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncio.Task[Any]]:
+        """Run meanwhile. Gives the supervisor, a task that ends, with an exception, as soon as any part has ended."""
+        async with AsyncExitStack() as stack:
+            election = await stack.enter_async_context(self.elector.campaigning())
+            await stack.enter_async_context(self.reconciler.acknowledger)
+            watching = await stack.enter_async_context(self.watches.running())
+            parts: list[Coroutine[Any, Any, None]] = [
+                self.recorder.run(),
+                self._lead(),
+                self._measure(),
+                *(self._work() for _ in range(self._settings.workers)),
+            ]
+            own = [asyncio.create_task(part, name=getattr(part, "__qualname__", "part")) for part in parts]
+            self.tasks = [election, *watching, *own]
+            supervisor = self.supervisor = asyncio.create_task(_until_one_ends(self.tasks), name="supervisor")
+            stack.push_async_callback(_cancel, [supervisor, *own])
+            yield supervisor
+
+    async def _lead(self) -> None:
+        """Wait for the Lease, then look at everything, and again every so often."""
+        await self.elector.leading.wait()
+        began = monotonic()
+        await self.watches.synced()
+        _log.info("leading", tenants=len(self.state.world.tenants), seconds=round(monotonic() - began, 2))
+        while True:
+            await asyncio.sleep(self._settings.sweep_seconds)
+            self.reconciler.enqueue(self.watches.all_keys(), Priority.RESYNC)
+
+    async def _work(self) -> None:
+        await self.elector.leading.wait()
+        while True:
+            key, waited = await self.queue.get()
+            QUEUE_SECONDS.observe(waited)
+            began = monotonic()
+            outcome = await self._work_on(key)
+            RECONCILES.labels(kind=key.kind, outcome=outcome).inc()
+            RECONCILE_SECONDS.labels(kind=key.kind).observe(monotonic() - began)
+            await asyncio.sleep(0)  # keys that need no call must not keep the loop from everything else
+
+    async def _work_on(self, key: Key) -> str:
+        try:
+            await self.reconciler.reconcile(key)
+        except NotLeadingError:
+            self.queue.done(key)
+            return "not_leading"
+        except ApiError as error:
+            again = self.queue.failed(key, error.retry_after_seconds)
+            # An object that went, or changed, between our look and our write is everyday life.
+            if not isinstance(error, NotFoundError | ObjectConflictError):
+                _log.warning("reconcile_failed", key=key.kind, call=error.call, code=error.code, again=round(again, 1))
+            return error.code
+        except ShardTooLargeError:
+            self.queue.failed(key, 60.0)
+            return "too_large"
+        except Exception:  # noqa: BLE001 - one object that breaks us must not stop the work on all others
+            self.queue.failed(key)
+            _log.exception("reconcile_broken", kind=key.kind)
+            return "broken"
+        self.queue.done(key)
+        return "done"
+
+    async def _measure(self) -> None:
+        while True:
+            QUEUE_DEPTH.set(len(self.queue))
+            LEADING.set(self.elector.may_write)
+            self.watches.measure()
+            await asyncio.sleep(_MEASURE_SECONDS)
+
+
+@asynccontextmanager
+async def operator(settings: OperatorSettings, config: ClusterConfig) -> AsyncIterator[Operator]:
+    """Give an operator for a cluster; it does nothing before it is `running`."""
+    async with (
+        Client(config, MANAGER, concurrency=settings.workers + 8) as client,
+        Client(config, MANAGER, concurrency=1, timeout_seconds=_RENEW_SECONDS) as electing,
+    ):
+        yield Operator(settings, client, electing)
+
+
+def read_master_key(settings: OperatorSettings) -> bytes:
+    """Return the master key. Raises `InvalidInputError` when its file cannot be used."""
+    field, path = "COMANDA_OPERATOR_MASTER_KEY_FILE", settings.master_key_file
+    hint = "It must hold 64 hexadecimal digits, the same as the router's; openssl rand -hex 32 makes some."
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(field, f"{path} cannot be used ({type(error).__name__}).", hint=hint) from None
+    if len(key) != 32:
+        raise InvalidInputError(field, f"{path} holds a key of {len(key)} bytes, not 32.", hint=hint)
+    return key
+
+
+async def _until_one_ends(tasks: list[asyncio.Task[Any]]) -> None:
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        error = task.exception() if not task.cancelled() else None
+        _log.critical("part_ended", part=task.get_name(), error=type(error).__name__ if error else "")
+        if error is not None:
+            raise error
+
+
+async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

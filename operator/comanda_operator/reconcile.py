@@ -1,0 +1,407 @@
+"""One key at a time: read what is known, decide what should be, write the difference. Level-triggered.
+
+| key | what is done |
+|---|---|
+| tenant, pool, app | its place is looked at, its status is written where it differs |
+| group | the objects of a group are made, mended or, once nobody needs them, removed |
+| shard | the Secret with settings and credentials of a part of a group's tenants |
+| pods | pods are touched, so that their nodes look at the Secrets now |
+| apps | the Secret with the secrets of all Meta apps, which the router mounts |
+
+Nothing is remembered between two looks that could not be read again; what is decided follows from the state alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+import msgspec
+import structlog
+import yaml
+
+from comanda_contract.names import API_GROUP, API_VERSION, group_key, shard_name
+from comanda_contract.resources import BotPool, WhatsAppApp, WhatsAppTenant
+from comanda_contract.tenancy import TenantSettings, decode_credentials, decode_tenants
+from comanda_kube.client import Client
+from comanda_kube.errors import NotFoundError
+from comanda_kube.events import Recorder, Said
+from comanda_kube.resources import PODS, SECRETS, Json, Resource
+from comanda_operator.acknowledge import Acknowledger
+from comanda_operator.apply import Writer
+from comanda_operator.live import Described, LiveObject
+from comanda_operator.manifests.apps import apps_secret
+from comanda_operator.manifests.group import KINDS, Wanted, group_objects, stamped
+from comanda_operator.manifests.names import ANNOTATION_CONTENT, ANNOTATION_SOURCES, ANNOTATION_TOUCHED
+from comanda_operator.manifests.pods import CREDENTIALS_FILE, TENANTS_FILE
+from comanda_operator.manifests.shards import (
+    STOP_BYTES,
+    Shard,
+    content_digest,
+    make_shard,
+    shard_secret,
+    sources_digest,
+)
+from comanda_operator.metrics import SHARD_BYTES
+from comanda_operator.plan import GroupPlan, judge_app, judge_pool, plan_apps, plan_tenant, webhook_path
+from comanda_operator.queue import KeyedQueue, Priority
+from comanda_operator.records import ConditionRecord, TenantRecord
+from comanda_operator.state import Key, Settled, ShardKey, State
+from comanda_operator.status import (
+    READY,
+    conditions_json,
+    pool_ready,
+    status_json,
+    tenant_status,
+    timed_conditions,
+    with_times,
+)
+
+_log = structlog.get_logger()
+
+TENANTS = Resource(API_GROUP, API_VERSION, WhatsAppTenant.definition.plural, "WhatsAppTenant")
+POOLS = Resource(API_GROUP, API_VERSION, BotPool.definition.plural, "BotPool")
+APPS = Resource(API_GROUP, API_VERSION, WhatsAppApp.definition.plural, "WhatsAppApp")
+
+DEBOUNCE_SECONDS, DEBOUNCE_MOST = 0.15, 1.0
+"""A shard is written when nothing was added to it for so long, and after so long all the same."""
+TOUCH_EVERY_SECONDS = 2.0
+"""A pod is touched at most so often."""
+_SLOWLY = 1.0
+"""Counts in the status of a pool may be so late."""
+
+
+class ShardTooLargeError(Exception):
+    """A shard would not fit into a Secret; it stays as it was."""
+
+
+class Reconciler:
+    """Works on keys. Raises `ApiError` and `NotLeadingError`; the key is then tried again."""
+
+    def __init__(
+        self, state: State, client: Client, writer: Writer, queue: KeyedQueue[Key], recorder: Recorder, *, pod_port: int
+    ) -> None:
+        self._state = state
+        self._client = client
+        self._writer = writer
+        self._queue = queue
+        self._recorder = recorder
+        self._verified: dict[str, str] = {}
+        """Versions of shard Secrets whose content is known to be what their digest says."""
+        self._touched: dict[str, tuple[str, float]] = {}
+        self.acknowledger = Acknowledger(state.pods_of, self._on_loaded, self._on_stale, port=pod_port)
+
+    def enqueue(self, keys: set[Key], priority: Priority) -> None:
+        """Have keys looked at, those that gather changes a moment later."""
+        for key in keys:
+            if key.kind == "shard":
+                self._queue.add(key, priority, delay=DEBOUNCE_SECONDS, most=DEBOUNCE_MOST)
+            elif key.kind == "group":
+                self._queue.add(key, priority, delay=DEBOUNCE_SECONDS, most=_SLOWLY)
+            else:
+                self._queue.add(key, priority)
+
+    async def reconcile(self, key: Key) -> None:
+        """Work on one key."""
+        match key.kind:
+            case "tenant":
+                await self._tenant(key.name)
+            case "pool":
+                await self._pool(key.name)
+            case "app":
+                await self._app(key.name)
+            case "group":
+                await self._group(key.name)
+            case "shard":
+                await self._shard(ShardKey(key.name, key.shard))
+            case "pods":
+                await self._pods(key.name)
+            case "apps":
+                await self._apps()
+
+    # Resources
+
+    async def _tenant(self, key: str) -> None:
+        state = self._state
+        self.enqueue(state.place(key) - {Key("tenant", key)}, Priority.EDIT)
+        tenant = state.world.tenants.get(key)
+        if tenant is None:
+            return
+        verdict = state.verdict(tenant)
+        place = state.placed.get(key)
+        wanted = state.stamp(tenant, place.group) if place is not None else None
+        acknowledged = state.acknowledged.get(key)
+        acknowledged = acknowledged if acknowledged is not None and acknowledged.group else None
+        group = state.groups.get(verdict.group)
+        status = with_times(tenant_status(tenant, verdict, wanted, acknowledged, group), tenant.status, _now())
+        if status == tenant.status:
+            return
+        await self._writer.put_status(TENANTS, key, tenant.metadata.uid, status_json(status))
+        self._tell(TENANTS, tenant.metadata, tenant.status.condition(READY), status.condition(READY))
+
+    async def _pool(self, key: str) -> None:
+        state = self._state
+        pool = state.world.pools.get(key)
+        if pool is None:
+            return
+        group = state.groups.get(self._group_of(pool) or "")
+        live = state.objects["StatefulSet"].get(group.key) if group is not None else None
+        there, ready = (live.status.replicas, live.status.ready_replicas) if live is not None else (0, 0)
+        before = pool.status.conditions if pool.status is not None else ()
+        verdict = judge_pool(state.world, pool)
+        conditions = timed_conditions((*verdict.conditions, pool_ready(pool, group, ready)), before, _now())
+        status: Json = {
+            "observedGeneration": pool.metadata.generation,
+            "replicas": there,
+            "readyReplicas": ready,
+            "tenants": self._count(group),
+            "selector": f"comanda.dev/group={group.name}" if group is not None else "",
+            "conditions": conditions_json(conditions),
+        }
+        if pool.status is None or status != pool.status.model_dump(mode="json", by_alias=True, exclude_none=True):
+            await self._writer.put_status(POOLS, key, pool.metadata.uid, status)
+
+    async def _app(self, key: str) -> None:
+        state = self._state
+        app = state.world.apps.get(key)
+        self._queue.add(Key("apps", ""), Priority.ROTATION)
+        if app is None:
+            return
+        verdict = judge_app(state.world, app)
+        before = app.status.conditions if app.status is not None else ()
+        refused = verdict.refused
+        ready = verdict.conditions[-1].model_copy(
+            update={"type": READY, "reason": refused.reason if refused is not None else "Answered"}
+        )
+        conditions = timed_conditions((*verdict.conditions, ready), before, _now())
+        status: Json = {
+            "observedGeneration": app.metadata.generation,
+            "webhookPath": webhook_path(app.metadata.name) if refused is None else "",
+            "conditions": conditions_json(conditions),
+        }
+        if app.status is None or status != app.status.model_dump(mode="json", by_alias=True, exclude_none=True):
+            await self._writer.put_status(APPS, key, app.metadata.uid, status)
+
+    # What is made of them
+
+    async def _group(self, key: str) -> None:
+        state = self._state
+        group = state.groups.get(key)
+        if group is None:
+            await self._remove_group(key)
+            return
+        pool = state.pool_of(group) if not group.tenant else None
+        secret = group_key(state.master_key, group.key, group.uid)
+        objects = group_objects(group, state.site, secret, pool.spec.autoscaling if pool is not None else None)
+        for wanted in objects:
+            live = state.objects[wanted.resource.kind].get(f"{group.namespace}/{wanted.name}")
+            await self._writer.make(wanted, live)
+        named = {(wanted.resource.kind, wanted.name) for wanted in objects}
+        for kind, live in list(state.children_of(key)):
+            if (kind, live.metadata.name) not in named:
+                await self._writer.remove(KINDS[kind], live)
+        if pool is not None:
+            self._queue.add(Key("pool", pool.metadata.key), Priority.DRIFT)
+
+    async def _remove_group(self, key: str) -> None:
+        """Remove the objects of a group that is wanted no more; its volumes stay."""
+        state = self._state
+        if any(place.group == key for place in state.placed.values()):
+            return
+        self.acknowledger.forget(key)
+        order = list(KINDS)
+        children = sorted(state.children_of(key), key=lambda each: order.index(each[0]), reverse=True)
+        for kind, live in children:
+            await self._writer.remove(KINDS[kind], live)
+        namespace, _, name = key.partition("/")
+        for described in list(state.shards.values()):
+            if described.namespace == namespace and described.labels.get("comanda.dev/group") == name:
+                await self._writer.remove(SECRETS, LiveObject(described, {}))
+
+    async def _shard(self, key: ShardKey) -> None:
+        state = self._state
+        group = state.groups.get(key.group)
+        if group is None:
+            return
+        tenants = [state.world.tenants[name] for name in sorted(state.members[key]) if name in state.world.tenants]
+        live = state.shards.get(f"{group.namespace}/{shard_name(group.name, key.number)}")
+        if not tenants and live is None:
+            return
+        sources = {tenant.key: state.source(tenant) for tenant in tenants}
+        stamps = {tenant.key: state.stamp(tenant, group.key) for tenant in tenants}
+        digest = sources_digest(group.uid, sources.values())
+        if live is not None and await self._is_current(group, live, digest):
+            content = live.annotations[ANNOTATION_CONTENT]
+        else:
+            content = await self._write_shard(group, key, tenants, live, digest)
+        state.settled[key] = Settled(content, sources, stamps)
+        self.acknowledger.want(key, content)
+
+    async def _is_current(self, group: GroupPlan, live: Described, digest: str) -> bool:
+        """Tell whether a shard was made from these sources and holds what it says, which is read once a version."""
+        if live.annotations.get(ANNOTATION_SOURCES) != digest or ANNOTATION_CONTENT not in live.annotations:
+            return False
+        if self._verified.get(live.key) != live.resource_version:
+            files = await self._files_of(live)
+            if content_digest(self._group_key(group), files) != live.annotations[ANNOTATION_CONTENT]:
+                return False
+            self._verified[live.key] = live.resource_version
+        return True
+
+    async def _write_shard(
+        self, group: GroupPlan, key: ShardKey, tenants: list[TenantRecord], live: Described | None, digest: str
+    ) -> str:
+        settings, tokens = await self._contents(tenants, live)
+        shard = make_shard(digest, self._group_key(group), settings, tokens)
+        if shard.size > STOP_BYTES:
+            self._say_too_large(group, key, shard)
+            raise ShardTooLargeError
+        SHARD_BYTES.set(max(SHARD_BYTES._value.get(), shard.size))  # noqa: SLF001 - a gauge of a maximum
+        await self._writer.make(Wanted(SECRETS, shard_secret(group, key.number, shard)), None)
+        self._verified.pop(f"{group.namespace}/{shard_name(group.name, key.number)}", None)
+        self._queue.add(Key("pods", group.key), Priority.ROTATION)
+        return shard.content
+
+    async def _contents(
+        self, tenants: list[TenantRecord], live: Described | None
+    ) -> tuple[list[TenantSettings], dict[str, str]]:
+        """Return what pods are told of tenants: of one whose Secret or ConfigMap is broken what they were told last."""
+        state = self._state
+        settings: list[TenantSettings] = []
+        tokens: dict[str, str] = {}
+        last: tuple[Mapping[str, TenantSettings], Mapping[str, str]] | None = None
+        for tenant in tenants:
+            number = tenant.spec.phone_number_id
+            documents = self._documents(tenant)
+            token = state.token(tenant)
+            if (documents is None or not token) and last is None:
+                last = _told(await self._files_of(live)) if live is not None else ({}, {})
+            before = last[0].get(tenant.key) if last is not None else None
+            token = token or (last[1].get(number, "") if last is not None else "")
+            if documents is None and before is not None:
+                documents = {"flow.yaml": before.flow, "restaurant.yaml": before.restaurant}
+            if not token or documents is None or state.world.app(tenant.spec.app_ref) is None:
+                continue  # nothing to go on with; its conditions say so
+            settings.append(plan_tenant(state.world, tenant, documents).settings)
+            tokens[number] = token
+        return settings, tokens
+
+    def _documents(self, tenant: TenantRecord) -> Mapping[str, Any] | None:
+        """Return a tenant's flow and menu, parsed; None while they cannot be read."""
+        if tenant.documents is None:
+            return {}
+        record = self._state.world.documents.get(tenant.documents)
+        if record is None:
+            return None
+        try:
+            return {name: yaml.load(text, _Loader) for name, text in record.texts.items()}  # noqa: S506 - it is a safe one
+        except yaml.YAMLError:
+            return None
+
+    async def _files_of(self, described: Described) -> Mapping[str, bytes]:
+        try:
+            secret = await self._client.get(SECRETS, described.namespace, described.name)
+        except NotFoundError:
+            return {}
+        return {name: base64.b64decode(value) for name, value in (secret.get("data") or {}).items()}
+
+    async def _pods(self, group: str) -> None:
+        """Touch the pods of a group that were not touched for what they should have now."""
+        state, now = self._state, monotonic()
+        contents = sorted(settled.content for key, settled in state.settled.items() if key.group == group)
+        value = hashlib.sha256("".join(contents).encode()).hexdigest()[:16]
+        for pod in state.pods_of(group):
+            said, at = self._touched.get(pod.uid, ("", -TOUCH_EVERY_SECONDS))
+            if now - at < TOUCH_EVERY_SECONDS:
+                self._queue.add(Key("pods", group), Priority.ROTATION, delay=TOUCH_EVERY_SECONDS - (now - at))
+            elif said != value:
+                await self._writer.touch(PODS, pod.key, pod.uid, {ANNOTATION_TOUCHED: value})
+                self._touched[pod.uid] = (value, now)
+        known = {pod.uid for pod in state.pods.values()}
+        self._touched = {uid: touch for uid, touch in self._touched.items() if uid in known}
+
+    async def _apps(self) -> None:
+        state = self._state
+        values = {app.name: state.world.secrets[app.secret].values for app in plan_apps(state.world)}
+        wanted = stamped(Wanted(SECRETS, apps_secret(state.site, values)))
+        await self._writer.make(wanted, state.objects["Secret"].get(f"{state.site.namespace}/{wanted.name}"))
+
+    # What pods say
+
+    def _on_loaded(self, key: ShardKey, content: str) -> None:
+        """Note that all ready pods of a group have a shard; tell of it in the status of those that it is news for."""
+        state = self._state
+        settled = state.settled.get(key)
+        if settled is None or settled.content != content:
+            return
+        for tenant, stamp in settled.stamps.items():
+            if state.acknowledged.get(tenant) != stamp and state.placed.get(tenant) == key:
+                state.acknowledged[tenant] = stamp
+                self._queue.add(Key("tenant", tenant), Priority.ROTATION)
+
+    def _on_stale(self, group: str) -> None:
+        """Have the pods of a group touched once more."""
+        for pod in self._state.pods_of(group):
+            self._touched.pop(pod.uid, None)
+        self._queue.add(Key("pods", group), Priority.ROTATION)
+
+    # Small things
+
+    def _group_of(self, pool: BotPool) -> str | None:
+        return next((group.key for group in self._state.groups.values() if group.uid == pool.metadata.uid), None)
+
+    def _count(self, group: GroupPlan | None) -> int:
+        if group is None:
+            return 0
+        return sum(len(self._state.members[ShardKey(group.key, number)]) for number in range(group.shards))
+
+    def _group_key(self, group: GroupPlan) -> bytes:
+        return bytes.fromhex(group_key(self._state.master_key, group.key, group.uid))
+
+    def _tell(
+        self, resource: Resource, metadata: Any, before: ConditionRecord | None, now: ConditionRecord | None
+    ) -> None:
+        """Say it in an Event when a resource became ready, or why it did not."""
+        if now is None or (before is not None and (before.status, before.reason) == (now.status, now.reason)):
+            return
+        regarding = {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "namespace": metadata.namespace,
+            "name": metadata.name,
+            "uid": metadata.uid,
+        }
+        usual = now.status == "True" or now.reason in {"NotLoaded", "Updating"}
+        self._recorder.say(Said(regarding, now.reason, now.message, "Normal" if usual else "Warning"))
+
+    def _say_too_large(self, group: GroupPlan, key: ShardKey, shard: Shard) -> None:
+        _log.error("shard_too_large", group=group.key, shard=key.number, bytes=shard.size, limit=STOP_BYTES)
+        pool = self._state.pool_of(group)
+        if pool is not None:
+            note = (
+                f"Shard {key.number} would be {shard.size // 1024} KiB, more than the {STOP_BYTES // 1024} KiB that are"
+                " safe in a Secret; it stays as it was. Move tenants with large menus to another pool."
+            )
+            regarding = {"apiVersion": POOLS.api_version, "kind": "BotPool", "uid": pool.metadata.uid}
+            names = {"namespace": pool.metadata.namespace, "name": pool.metadata.name}
+            self._recorder.say(Said({**regarding, **names}, "ShardTooLarge", note, "Warning"))
+
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _told(files: Mapping[str, bytes]) -> tuple[Mapping[str, TenantSettings], Mapping[str, str]]:
+    """Return what a shard says: settings by tenant, tokens by number."""
+    try:
+        settings = {each.tenant: each for each in decode_tenants(files.get(TENANTS_FILE, b"{}")).tenants}
+        return settings, decode_credentials(files.get(CREDENTIALS_FILE, b"{}")).access_tokens
+    except msgspec.DecodeError:
+        return {}, {}
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,39 @@
+"""Settings of the operator, from environment variables that begin with `COMANDA_OPERATOR_`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, HttpUrl
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class OperatorSettings(BaseSettings):
+    """All that an operator is told; how to reach the API it finds as every program in a pod does."""
+
+    model_config = SettingsConfigDict(env_prefix="COMANDA_OPERATOR_", extra="forbid", frozen=True)
+
+    namespace: str = Field(
+        default="comanda", min_length=1, max_length=63, description="Where operator and router run, and the Lease is."
+    )
+    identity: str = Field(default="", description="Name of this replica in Lease and Events; by default the host's.")
+    master_key_file: Path = Field(
+        description="File with the key, in hex, from which each group's key is derived; the router has the same."
+    )
+    host: str = Field(default="127.0.0.1", description="Address of health and metrics.")
+    health_port: int = Field(
+        default=9090, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics; 0: none."
+    )
+    graph_url: HttpUrl = Field(default=HttpUrl("https://graph.facebook.com"), description="Where pods find Meta.")
+    allowed_images: tuple[str, ...] = Field(
+        default=(),
+        description='Beginnings of images that enterprise tenants may run, as a JSON list such as ["registry/team/"]; '
+        "empty: any.",
+    )
+    workers: int = Field(default=32, ge=1, le=256, description="Keys that are worked on at once.")
+    writes_per_second: float = Field(default=200.0, gt=0, le=10_000, description="Writes to the API at most.")
+    sweep_seconds: float = Field(default=600.0, ge=1, description="How often everything is looked at, to be sure.")
+    lease_seconds: float = Field(
+        default=15.0, ge=1, le=120, description="How long a Lease lasts: a dead leader is followed after that."
+    )
+    pod_port: int = Field(default=8081, ge=1, le=65535, description="Port on which pods say what they have loaded.")

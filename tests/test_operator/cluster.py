@@ -1,0 +1,370 @@
+"""A real API with our CRDs, the operator as a process of its own with the chart's rights, and nodes for its pods."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+from aiohttp import web
+
+from comanda_contract.names import group_key
+from comanda_contract.tenancy import shard_digest
+from comanda_kube.client import Client
+from comanda_kube.errors import AlreadyExistsError, NotFoundError
+from comanda_kube.kubeconfig import from_kubeconfig
+from comanda_kube.resources import (
+    NAMESPACES,
+    PODS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    STATEFUL_SETS,
+    Json,
+    Resource,
+    Selection,
+)
+from comanda_operator.reconcile import APPS, POOLS, TENANTS
+from tests.cluster import ApiServer, api_server
+from tests.cluster.processes import free_port
+from tests.harness import until
+from tests.test_router.directory_cluster import BINDINGS, CLUSTER_ROLES, install
+
+ROOT = Path(__file__).parents[2]
+HOME = "comanda"
+MASTER_KEY = bytes(range(32))
+SOURCE = {"comanda.dev/source": "true"}
+TOKEN = "canary-access-token"
+ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
+ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
+
+_numbers = count(100_000_000)
+
+
+@dataclass
+class Cluster:
+    """What a test needs of a cluster: its API as an administrator, and ways to put things there."""
+
+    server: ApiServer
+    admin: Client
+    folder: Path
+    token: str
+    session: aiohttp.ClientSession
+    numbers: dict[str, str] = field(default_factory=dict)
+
+    async def namespace(self, name: str = "", **labels: str) -> str:
+        name = name or f"shop-{secrets.token_hex(3)}"
+        await self.admin.create(NAMESPACES, {"metadata": {"name": name, "labels": labels}})
+        return name
+
+    async def secret(self, namespace: str, name: str, **values: str) -> None:
+        metadata = {"namespace": namespace, "name": name, "labels": SOURCE}
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+        await self.admin.apply(SECRETS, {"metadata": metadata, "data": data})
+
+    async def app(self, name: str = "default") -> None:
+        await self.secret(HOME, f"app-{name}", appSecret="canary-app-secret", verifyToken="canary-verify-token")
+        spec = {"appId": "1029384756", "secretRef": {"name": f"app-{name}"}}
+        await self.admin.apply(APPS, {"metadata": {"namespace": HOME, "name": name}, "spec": spec})
+
+    async def pool(self, name: str = "default", **spec: Any) -> None:
+        await self.secret(HOME, f"{name}-database", url="postgresql+asyncpg://u:canary-password@db/comanda")
+        body = {"replicas": 2, "database": {"name": f"{name}-database"}, **spec}
+        await self.admin.apply(POOLS, {"metadata": {"namespace": HOME, "name": name}, "spec": body})
+
+    async def tenant(self, namespace: str, name: str, *, token: str = TOKEN, **spec: Any) -> None:
+        """Apply a tenant, with its Secret unless `token` is empty."""
+        if token:
+            await self.secret(namespace, f"{name}-token", accessToken=token)
+        number = self.numbers.setdefault(f"{namespace}/{name}", str(next(_numbers)))
+        body = {
+            "phoneNumberId": number,
+            "wabaId": "102290129340398",
+            "displayName": f"Pizzería {name}",
+            "credentials": {"secretRef": {"name": f"{name}-token"}},
+            **spec,
+        }
+        await self.admin.apply(TENANTS, {"metadata": {"namespace": namespace, "name": name}, "spec": body})
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+        """Return an object, or {} when there is none."""
+        try:
+            return await self.admin.get(resource, namespace, name)
+        except NotFoundError:
+            return {}
+
+    async def all(self, resource: Resource, namespace: str = "", labels: str = "") -> list[Json]:
+        return [
+            json.loads(bytes(item))
+            async for page in self.admin.list(Selection(resource, namespace, labels))
+            for item in page.items
+        ]
+
+    async def condition(self, resource: Resource, namespace: str, name: str, type_: str = "Ready") -> tuple[str, str]:
+        """Return status and reason of a condition."""
+        status = (await self.get(resource, namespace, name)).get("status", {})
+        found: Json = next((each for each in status.get("conditions", ()) if each["type"] == type_), {})
+        return found.get("status", ""), found.get("reason", "")
+
+    async def becomes(
+        self, resource: Resource, namespace: str, name: str, reason: str, type_: str = "Ready", *, seconds: float = 30
+    ) -> Json:
+        """Wait until a condition has this reason; return the object."""
+
+        async def has_become() -> bool:
+            return (await self.condition(resource, namespace, name, type_))[1] == reason
+
+        await until(has_become, seconds, f"{type_} of {name} is {reason}")
+        return await self.get(resource, namespace, name)
+
+    async def shard(self, group: str, number: int, namespace: str = HOME) -> dict[str, Any]:
+        """Return what a shard holds."""
+        secret = await self.get(SECRETS, namespace, f"{group}-shard-{number:02}")
+        return {name: json.loads(base64.b64decode(value)) for name, value in secret.get("data", {}).items()}
+
+    def writes(self, since: int = 0) -> list[dict[str, Any]]:
+        """Return what the operator wrote, Leases and Events aside."""
+        return [
+            entry
+            for entry in self.server.audit()[since:]
+            if entry["user"]["username"] == f"system:serviceaccount:{HOME}:operator"
+            and entry["verb"] not in {"get", "list", "watch"}
+            and entry["objectRef"]["resource"] not in {"leases", "events"}
+        ]
+
+    @asynccontextmanager
+    async def operator(
+        self, name: str = "operator-0", port: int | None = None, **settings: str
+    ) -> AsyncIterator[OperatorProcess]:
+        """Run a replica, straight at the API or behind a proxy's port."""
+        key = self.folder / "master.key"
+        key.write_text(MASTER_KEY.hex())
+        process = OperatorProcess(name, free_port(), self.session, self.folder / f"{name}.log")
+        environment = {
+            "NAMESPACE": HOME,
+            "IDENTITY": name,
+            "MASTER_KEY_FILE": str(key),
+            "HEALTH_PORT": str(process.port),
+            "POD_PORT": str(Nodes.port),
+            "LEASE_SECONDS": "3",
+            **settings,
+        }
+        prefixed = {f"COMANDA_OPERATOR_{key}": value for key, value in environment.items()}
+        config = self.server.kubeconfig(port, token=self.token)
+        await process.start(os.environ | prefixed | {"KUBECONFIG": str(config)})
+        try:
+            yield process
+        finally:
+            await process.end()
+
+
+class OperatorProcess:
+    """One replica."""
+
+    def __init__(self, name: str, port: int, session: aiohttp.ClientSession, log: Path) -> None:
+        self.name = name
+        self.port = port
+        self.log = log
+        self._session = session
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def process(self) -> asyncio.subprocess.Process:
+        assert self._process is not None
+        return self._process
+
+    async def start(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "comanda_operator", env=environment, stderr=log, cwd=ROOT
+            )
+
+    async def again(self) -> None:
+        """Start it anew after it has ended."""
+        await self.start(self._environment)
+
+    async def kill(self) -> None:
+        """End it as a power failure would."""
+        self.process.kill()
+        await self.process.wait()
+
+    async def end(self) -> int:
+        """End it with SIGTERM; returns its exit code."""
+        if self.process.returncode is None:
+            self.process.terminate()
+        return await asyncio.wait_for(self.process.wait(), 30)
+
+    async def health(self) -> dict[str, Any]:
+        try:
+            async with self._session.get(f"http://127.0.0.1:{self.port}/healthz") as answer:
+                said: dict[str, Any] = await answer.json()
+                return said
+        except aiohttp.ClientError:
+            return {}
+
+    async def leads(self) -> bool:
+        return bool((await self.health()).get("leading"))
+
+    async def is_idle(self) -> bool:
+        said = await self.health()
+        return bool(said.get("synced")) and not said["waiting"] and not said["working"]
+
+
+class Nodes:
+    """Stands where scheduler and kubelet stand: makes the pods of StatefulSets, and lets them load their Secrets.
+
+    A pod has a loopback address of its own and answers `/readyz` there with the digests of the shards that it has
+    loaded, as bot pods do. It loads when it starts and when it is touched: kubelets look at once then.
+    """
+
+    port = 18_081
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._addresses = count(2)
+        self.frozen = False
+        """Whether nothing is loaded any more, as on nodes that hang."""
+        self.loaded: dict[str, dict[str, str]] = {}
+        self._seen: dict[str, str] = {}
+        self._stack = AsyncExitStack()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Nodes]:
+        task = asyncio.create_task(self._run())
+        try:
+            yield self
+            assert not task.done(), task.exception()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await self._stack.aclose()
+
+    async def _run(self) -> None:
+        while True:
+            for stateful in await self._cluster.all(STATEFUL_SETS):
+                await self._keep(stateful)
+            await asyncio.sleep(0.05)
+
+    async def _keep(self, stateful: Json) -> None:
+        namespace, name = stateful["metadata"]["namespace"], stateful["metadata"]["name"]
+        labels = stateful["spec"]["template"]["metadata"]["labels"]
+        selector = ",".join(f"{key}={value}" for key, value in stateful["spec"]["selector"]["matchLabels"].items())
+        pods = {pod["metadata"]["name"]: pod for pod in await self._cluster.all(PODS, namespace, selector)}
+        wanted = [f"{name}-{ordinal}" for ordinal in range(stateful["spec"]["replicas"])]
+        for pod in pods.keys() - set(wanted):
+            await self._cluster.admin.delete(PODS, namespace, pod)
+        for pod in wanted:
+            if pod not in pods:
+                await self._start(namespace, pod, labels, _with_claims(stateful, pod))
+            elif not self.frozen:
+                await self._load(pods[pod], labels)
+        status = {"replicas": len(wanted), "readyReplicas": len(pods), "observedGeneration": 1}
+        if stateful.get("status", {}).get("readyReplicas") != len(pods):
+            body = {"metadata": {"namespace": namespace, "name": name}, "status": status}
+            await self._cluster.admin.apply_status(STATEFUL_SETS, body)
+
+    async def _start(self, namespace: str, name: str, labels: dict[str, str], spec: Json) -> None:
+        address = f"127.0.1.{next(self._addresses)}"
+        body = {
+            "metadata": {"namespace": namespace, "name": name, "labels": labels},
+            "spec": {**spec, "hostname": name},
+        }
+        try:
+            await self._cluster.admin.create(PODS, body)
+        except AlreadyExistsError:
+            return
+        key = f"{namespace}/{name}"
+        self.loaded[key] = {}
+        app = web.Application()
+
+        async def readyz(_: web.Request) -> web.Response:
+            return web.json_response({"ready": True, "shards": self.loaded[key]})
+
+        app.add_routes([web.get("/readyz", readyz)])
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, address, self.port).start()
+        status = {
+            "phase": "Running",
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+            "conditions": [{"type": "Ready", "status": "True"}],
+        }
+        await self._cluster.admin.apply_status(
+            PODS, {"metadata": {"namespace": namespace, "name": name}, "status": status}
+        )
+
+    async def _load(self, pod: Json, labels: dict[str, str]) -> None:
+        metadata = pod["metadata"]
+        key = f"{metadata['namespace']}/{metadata['name']}"
+        touched = metadata.get("annotations", {}).get("comanda.dev/touched", "")
+        if self._seen.get(metadata["uid"]) == touched or key not in self.loaded:
+            return
+        group = f"{metadata['namespace']}/{labels['comanda.dev/group']}"
+        secret = bytes.fromhex(group_key(MASTER_KEY, group, labels["comanda.dev/group-uid"]))
+        shards = await self._cluster.all(
+            SECRETS, metadata["namespace"], f"comanda.dev/shard,comanda.dev/group={labels['comanda.dev/group']}"
+        )
+        self.loaded[key] = {
+            f"shard-{each['metadata']['labels']['comanda.dev/shard']}": _digest(secret, each) for each in shards
+        }
+        self._seen[metadata["uid"]] = touched
+
+
+def _with_claims(stateful: Json, pod: str) -> Json:
+    """Return a pod's spec with the volumes of its claims, as the StatefulSet's controller adds them."""
+    spec = stateful["spec"]["template"]["spec"]
+    claims = [each["metadata"]["name"] for each in stateful["spec"].get("volumeClaimTemplates", ())]
+    volumes = [{"name": name, "persistentVolumeClaim": {"claimName": f"{name}-{pod}"}} for name in claims]
+    return {**spec, "volumes": [*spec["volumes"], *volumes]}
+
+
+def _digest(key: bytes, secret: Json) -> str:
+    files = (base64.b64decode(secret["data"][name]) for name in ("tenants.json", "credentials.json"))
+    return shard_digest(key, *(hashlib.sha256(content).digest() for content in files))
+
+
+@asynccontextmanager
+async def cluster(folder: Path, *arguments: str) -> AsyncIterator[Cluster]:
+    """Give a cluster with our CRDs, the operator's namespace, and its ServiceAccount with the chart's rights."""
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(api_server(*arguments))
+        await install(server)
+        admin = await stack.enter_async_context(Client(from_kubeconfig([server.kubeconfig()]), "tests"))
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        await admin.create(NAMESPACES, {"metadata": {"name": HOME}})
+        yield Cluster(server, admin, folder, await service_account(admin), session)
+
+
+async def service_account(admin: Client) -> str:
+    """Make the operator's ServiceAccount with the chart's rules; return a token of it."""
+    metadata = {"namespace": HOME, "name": "operator"}
+    await admin.create(SERVICE_ACCOUNTS, {"metadata": metadata})
+    subject = [{"kind": "ServiceAccount", **metadata}]
+    await admin.apply(CLUSTER_ROLES, {"metadata": {"name": "operator"}, "rules": rules("operator")})
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "operator"}
+    await admin.apply(BINDINGS, {"metadata": {"name": "operator"}, "roleRef": role, "subjects": subject})
+    await admin.apply(ROLES, {"metadata": metadata, "rules": rules("operator-own-namespace")})
+    own = {**role, "kind": "Role"}
+    await admin.apply(ROLE_BINDINGS, {"metadata": metadata, "roleRef": own, "subjects": subject})
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": metadata, "spec": {}}
+    made = await admin.create(SERVICE_ACCOUNTS, request, subresource="token")
+    return str(made["status"]["token"])
+
+
+def rules(name: str) -> Sequence[Json]:
+    found: Sequence[Json] = yaml.safe_load((ROOT / "charts" / "comanda" / "rbac" / f"{name}.yaml").read_text())
+    return found
