@@ -15,6 +15,8 @@ from comanda_contract.resources import CUSTOM_RESOURCES
 from comanda_contract.resources.crd import Schema, build_crd, build_schema, default_text
 from comanda_contract.resources.meta import Definition
 from comanda_flow import Flow, RestaurantDocument
+from comanda_operator.reasons import REASONS
+from comanda_operator.settings import OperatorSettings
 from comanda_router.settings import RouterSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +32,7 @@ def outputs() -> dict[Path, str]:
         files[ROOT / "crds" / f"{kind.definition.plural}.yaml"] = f"# {MADE}\n{text}"
     files[ROOT / "docs" / "reference" / "resources.md"] = "\n".join(_resources())
     files[ROOT / "docs" / "reference" / "settings.md"] = "\n".join(_settings())
+    files[ROOT / "docs" / "operating" / "conditions.md"] = "\n".join(_conditions())
     for name, document in (("flow", Flow), ("restaurant", RestaurantDocument)):
         schema = json.dumps(document.model_json_schema(), indent=2, ensure_ascii=False)
         files[ROOT / "docs" / "reference" / f"{name}.schema.json"] = schema + "\n"
@@ -128,10 +131,27 @@ def _code(text: str) -> str:
     return f"`{text}`" if text else ""
 
 
+def _conditions() -> Iterator[str]:
+    yield "# Conditions\n"
+    yield (
+        "What `kubectl describe wat`, `botpool` and `wapp` say, and what to do about it. A condition that is `False`\n"
+        "has one of these reasons; its message names the object. `comanda tenant describe NAME` shows both.\n"
+    )
+    yield f"{MADE.replace('the models; change those', '`operator/comanda_operator/reasons.py`')}\n"
+    yield "| condition | reason | what it means | what to do |\n|---|---|---|---|"
+    for name, reason in REASONS.items():
+        yield f"| {reason.conditions} | `{name}` | {reason.meaning} | {reason.cure or '–'} |"
+    yield ""
+
+
 def _settings() -> Iterator[str]:
     yield "# Settings\n"
     yield f"{MADE}\n"
-    services: tuple[tuple[str, type[BaseSettings]], ...] = (("Router", RouterSettings), ("Bot pod", BotPodSettings))
+    services: tuple[tuple[str, type[BaseSettings]], ...] = (
+        ("Router", RouterSettings),
+        ("Bot pod", BotPodSettings),
+        ("Operator", OperatorSettings),
+    )
     for title, model in services:
         prefix = model.model_config.get("env_prefix", "")
         yield f"## {title}\n"

@@ -28,6 +28,8 @@ SERIES_SECONDS = 600.0
 BURST = 25
 TRICKLE_SECONDS = 300.0
 """After the burst one Event of an object is written in so many seconds."""
+BURST_ALL, TRICKLE_ALL_SECONDS = 200, 0.5
+"""The same for all objects together: thousands that become ready at once are no news each."""
 NOTE_CHARACTERS = 1024
 KNOWN = 4096
 """Series and objects that are remembered."""
@@ -66,14 +68,17 @@ class Ledger:
         self._series: OrderedDict[tuple[str, str, str, str], _Series] = OrderedDict()
         self._owed: OrderedDict[str, float] = OrderedDict()
         """By object: when all that was written of it will have been earned again."""
+        self._owed_by_all = 0.0
 
     def take(self, said: Said, now: float, wall: datetime) -> _Series | None:
         """Count a thing said; None when too much was said of its object lately."""
         uid = said.regarding.get("uid", "")
-        owed = max(now, self._owed.get(uid, 0.0))
-        if owed - now > (BURST - 1) * TRICKLE_SECONDS:
+        owed, by_all = max(now, self._owed.get(uid, 0.0)), max(now, self._owed_by_all)
+        too_much = by_all - now > (BURST_ALL - 1) * TRICKLE_ALL_SECONDS
+        if too_much or owed - now > (BURST - 1) * TRICKLE_SECONDS:
             self.suppressed += 1
             return None
+        self._owed_by_all = by_all + TRICKLE_ALL_SECONDS
         _remember(self._owed, uid, owed + TRICKLE_SECONDS)
         known = self._series.get(said.key)
         if known is not None and now - known.last_at <= SERIES_SECONDS:

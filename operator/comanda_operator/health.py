@@ -13,8 +13,8 @@ from comanda_contract.names import HEALTH_PATH, READY_PATH
 from comanda_operator.app import Operator
 from comanda_operator.settings import OperatorSettings
 
-SILENT_SECONDS = 180.0
-"""A watch that was heard of last so long ago is dead: the API ends one at least once a minute."""
+SILENT_SECONDS = 300.0
+"""A watch that was heard of last so long ago is dead: the API ends one at least every two minutes."""
 
 
 def health(operator: Operator) -> dict[str, Any]:
@@ -35,6 +35,7 @@ def health(operator: Operator) -> dict[str, Any]:
         "waiting": len(operator.queue),
         "working": operator.queue.working,
         "outstanding": operator.reconciler.acknowledger.outstanding,
+        "deletions_held": len(operator.state.deletions.held),
         "dead": dead,
         "silent": silent,
         "failing": failing,

@@ -11,9 +11,13 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
+from zoneinfo import available_timezones
 
-from comanda_contract.names import DEFAULT_APP, SHARDS_PER_POOL, group_name, pod_name
+from pydantic import ValidationError
+
+from comanda_contract.names import DEFAULT_APP, LABEL_SOURCE, SHARDS_PER_POOL, group_name, pod_name
 from comanda_contract.resources import BotPool, Condition, Handler, WhatsAppApp
 from comanda_contract.resources.app import APP_SECRET_KEY, VERIFY_TOKEN_KEY
 from comanda_contract.resources.quantities import Resources
@@ -160,6 +164,9 @@ def judge_tenant(world: World, tenant: TenantRecord, *, served: bool = False) ->
     if owner is not tenant:
         message = f"an older tenant ({owner.key}) has this already; remove one of the two."
         return _verdict(tenant, (_fails("Accepted", tenant, "PhoneNumberConflict", message),))
+    refused = _spec_problem(tenant)
+    if refused is not None:
+        return _verdict(tenant, (refused,))
     accepted = _holds("Accepted", tenant)
     problem = _credentials_problem(world, tenant)
     if problem is not None and not served:
@@ -282,6 +289,23 @@ def kind_of(resource: Resource) -> str:
     return "WhatsAppTenant" if isinstance(resource, TenantRecord) else resource.kind
 
 
+def _spec_problem(tenant: TenantRecord) -> Condition | None:
+    """Return what no schema can say, or said only after the tenant was made; None when nothing is wrong."""
+    if tenant.spec.timezone not in _time_zones():
+        message = f"timezone {tenant.spec.timezone} is none that the IANA names; use one such as America/Santiago."
+        return _fails("Accepted", tenant, "TimeZoneUnknown", message)
+    try:
+        _ = tenant.enterprise
+    except ValidationError as error:
+        fields = ", ".join(sorted({f"spec.enterprise.{'.'.join(map(str, each['loc']))}" for each in error.errors()}))
+        message = f"{fields} breaks a rule that came after it was written; kubectl apply says which."
+        return _fails("Accepted", tenant, "SpecInvalid", message)
+    return None
+
+
+_time_zones = lru_cache(1)(available_timezones)
+
+
 def _credentials_problem(world: World, tenant: TenantRecord) -> Condition | None:
     name, secret = tenant.spec.app_ref, tenant.secret
     app = world.app(name)
@@ -295,7 +319,7 @@ def _schedule(world: World, tenant: TenantRecord, *, served: bool) -> tuple[Cond
     source = tenant.documents
     if source is None or source in world.documents:
         return _place(world, tenant)
-    message = f"ConfigMap {source} does not exist; create it or remove spec.flow."
+    message = f"ConfigMap {source} {_absence(world)}, or remove spec.flow."
     return _fails("Scheduled", tenant, "ConfigMapMissing", message), _place(world, tenant)[1] if served else ""
 
 
@@ -339,13 +363,20 @@ def _missing(world: World, resource: TenantRecord | WhatsAppApp, secret: str, ke
     """Return what is wrong with a Secret that must have some keys; None when nothing is."""
     known = world.secrets.get(secret)
     if known is None:
-        message = f"Secret {secret} does not exist; create it."
+        message = f"Secret {secret} {_absence(world)}."
         return _fails("CredentialsReady", resource, "SecretMissing", message)
     missing = sorted(keys - known.keys)
     if missing:
         message = f"Secret {secret} has no key {' and no key '.join(missing)}; add it."
         return _fails("CredentialsReady", resource, "SecretKeyMissing", message)
     return None
+
+
+def _absence(world: World) -> str:
+    """Say why a Secret or ConfigMap is not there, and what to do."""
+    if world.sources_are_labelled:
+        return f"does not exist or lacks the label {LABEL_SOURCE}; create or label it"
+    return "does not exist; create it"
 
 
 def _ref(resource: BotPool | WhatsAppApp | TenantRecord, name: str) -> str:

@@ -29,9 +29,11 @@ class Priority(IntEnum):
     """Somebody waits for it."""
     ROTATION = 1
     """Credentials changed."""
-    DRIFT = 2
+    NEW = 2
+    """A resource that was not there before: of ten thousand that come at once each can wait for its turn."""
+    DRIFT = 3
     """An object is not as it should be."""
-    RESYNC = 3
+    RESYNC = 4
     """A look at everything, to be sure."""
 
 
@@ -101,6 +103,8 @@ class Schedule(Generic[K]):
         held = self._held.get(key)
         since = held.since if held is not None else now
         due = min(now + delay, since + most)
+        if held is not None and held.priority < priority:
+            due = min(due, held.due)  # what is less urgent must not hold it back any longer
         best = min(priority, held.priority) if held is not None else priority
         self._held[key] = _Held(due, since, best)
         heapq.heappush(self._due, (due, next(self._order), key))

@@ -36,7 +36,12 @@ from comanda_operator.apply import Writer
 from comanda_operator.live import Described, LiveObject
 from comanda_operator.manifests.apps import apps_secret
 from comanda_operator.manifests.group import KINDS, Wanted, group_objects, stamped
-from comanda_operator.manifests.names import ANNOTATION_CONTENT, ANNOTATION_SOURCES, ANNOTATION_TOUCHED
+from comanda_operator.manifests.names import (
+    ANNOTATION_CONTENT,
+    ANNOTATION_OWNER,
+    ANNOTATION_SOURCES,
+    ANNOTATION_TOUCHED,
+)
 from comanda_operator.manifests.pods import CREDENTIALS_FILE, TENANTS_FILE
 from comanda_operator.manifests.shards import (
     STOP_BYTES,
@@ -54,6 +59,7 @@ from comanda_operator.state import Key, Settled, ShardKey, State
 from comanda_operator.status import (
     READY,
     conditions_json,
+    news,
     pool_ready,
     status_json,
     tenant_status,
@@ -69,6 +75,8 @@ APPS = Resource(API_GROUP, API_VERSION, WhatsAppApp.definition.plural, "WhatsApp
 
 DEBOUNCE_SECONDS, DEBOUNCE_MOST = 0.15, 1.0
 """A shard is written when nothing was added to it for so long, and after so long all the same."""
+RUSH_PER_SECOND, RUSH_MOST = 20.0, 5.0
+"""When more new tenants come in a second, their shards may wait so long: else each would be written for a few."""
 TOUCH_EVERY_SECONDS = 2.0
 """A pod is touched at most so often."""
 _SLOWLY = 1.0
@@ -93,12 +101,19 @@ class Reconciler:
         self._verified: dict[str, str] = {}
         """Versions of shard Secrets whose content is known to be what their digest says."""
         self._touched: dict[str, tuple[str, float]] = {}
+        self._rush = 0.0
+        """When the new tenants that came would have come at the pace that is no rush."""
         self.acknowledger = Acknowledger(state.pods_of, self._on_loaded, self._on_stale, port=pod_port)
 
     def enqueue(self, keys: set[Key], priority: Priority) -> None:
         """Have keys looked at, those that gather changes a moment later."""
+        now = monotonic()
+        if priority is Priority.NEW and any(key.kind == "tenant" for key in keys):
+            self._rush = max(now, self._rush) + 1 / RUSH_PER_SECOND
         for key in keys:
-            if key.kind == "shard":
+            if key.kind == "shard" and priority is Priority.NEW and self._rush - now > 1.0:
+                self._queue.add(key, priority, delay=DEBOUNCE_MOST, most=RUSH_MOST)
+            elif key.kind == "shard":
                 self._queue.add(key, priority, delay=DEBOUNCE_SECONDS, most=DEBOUNCE_MOST)
             elif key.kind == "group":
                 self._queue.add(key, priority, delay=DEBOUNCE_SECONDS, most=_SLOWLY)
@@ -127,7 +142,7 @@ class Reconciler:
 
     async def _tenant(self, key: str) -> None:
         state = self._state
-        self.enqueue(state.place(key) - {Key("tenant", key)}, Priority.EDIT)
+        self.enqueue(state.place(key) - {Key("tenant", key)}, Priority.NEW)
         tenant = state.world.tenants.get(key)
         if tenant is None:
             return
@@ -210,12 +225,13 @@ class Reconciler:
     async def _remove_group(self, key: str) -> None:
         """Remove the objects of a group that is wanted no more; its volumes stay."""
         state = self._state
-        if any(place.group == key for place in state.placed.values()):
+        children = list(state.children_of(key))
+        owners = {live.metadata.annotations.get(ANNOTATION_OWNER, "").partition("/")[2] for _, live in children}
+        if any(place.group == key for place in state.placed.values()) or owners & state.deletions.held:
             return
         self.acknowledger.forget(key)
         order = list(KINDS)
-        children = sorted(state.children_of(key), key=lambda each: order.index(each[0]), reverse=True)
-        for kind, live in children:
+        for kind, live in sorted(children, key=lambda each: order.index(each[0]), reverse=True):
             await self._writer.remove(KINDS[kind], live)
         namespace, _, name = key.partition("/")
         for described in list(state.shards.values()):
@@ -233,7 +249,7 @@ class Reconciler:
             return
         sources = {tenant.key: state.source(tenant) for tenant in tenants}
         stamps = {tenant.key: state.stamp(tenant, group.key) for tenant in tenants}
-        digest = sources_digest(group.uid, sources.values())
+        digest = sources_digest(group.uid, sources.values(), state.deletions.held)
         if live is not None and await self._is_current(group, live, digest):
             content = live.annotations[ANNOTATION_CONTENT]
         else:
@@ -269,11 +285,20 @@ class Reconciler:
     async def _contents(
         self, tenants: list[TenantRecord], live: Described | None
     ) -> tuple[list[TenantSettings], dict[str, str]]:
-        """Return what pods are told of tenants: of one whose Secret or ConfigMap is broken what they were told last."""
+        """Return what pods are told of tenants: of one whose Secret or ConfigMap is broken what they were told last.
+
+        So are those whose deletion is doubted.
+        """
         state = self._state
         settings: list[TenantSettings] = []
         tokens: dict[str, str] = {}
         last: tuple[Mapping[str, TenantSettings], Mapping[str, str]] | None = None
+        held = state.deletions.held - state.world.tenants.keys()
+        if held and live is not None:
+            last = _told(await self._files_of(live))
+            kept = [last[0][name] for name in sorted(held & last[0].keys())]
+            settings += kept
+            tokens |= {each.phone_number_id: last[1].get(each.phone_number_id, "") for each in kept}
         for tenant in tenants:
             number = tenant.spec.phone_number_id
             documents = self._documents(tenant)
@@ -301,6 +326,13 @@ class Reconciler:
             return {name: yaml.load(text, _Loader) for name, text in record.texts.items()}  # noqa: S506 - it is a safe one
         except yaml.YAMLError:
             return None
+
+    async def find_lost(self) -> set[str]:
+        """Return the tenants that pods were told of and that are no more: they vanished while nobody watched."""
+        lost: set[str] = set()
+        for described in list(self._state.shards.values()):
+            lost |= _told(await self._files_of(described))[0].keys()
+        return lost - self._state.world.tenants.keys()
 
     async def _files_of(self, described: Described) -> Mapping[str, bytes]:
         try:
@@ -366,7 +398,8 @@ class Reconciler:
         self, resource: Resource, metadata: Any, before: ConditionRecord | None, now: ConditionRecord | None
     ) -> None:
         """Say it in an Event when a resource became ready, or why it did not."""
-        if now is None or (before is not None and (before.status, before.reason) == (now.status, now.reason)):
+        type_ = news(before, now)
+        if now is None or type_ is None:
             return
         regarding = {
             "apiVersion": resource.api_version,
@@ -375,8 +408,7 @@ class Reconciler:
             "name": metadata.name,
             "uid": metadata.uid,
         }
-        usual = now.status == "True" or now.reason in {"NotLoaded", "Updating"}
-        self._recorder.say(Said(regarding, now.reason, now.message, "Normal" if usual else "Warning"))
+        self._recorder.say(Said(regarding, now.reason, now.message, type_))
 
     def _say_too_large(self, group: GroupPlan, key: ShardKey, shard: Shard) -> None:
         _log.error("shard_too_large", group=group.key, shard=key.number, bytes=shard.size, limit=STOP_BYTES)

@@ -29,8 +29,8 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def key(self) -> str:
-        """`namespace/name`."""
-        return f"{self.namespace}/{self.name}"
+        """`namespace/name`; many indexes have it, so there is one string of it."""
+        return sys.intern(f"{self.namespace}/{self.name}")
 
 
 class ConditionRecord(msgspec.Struct, frozen=True, rename="camel"):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from comanda_contract.names import shard_of
 from comanda_contract.resources import BotPool
 from comanda_contract.resources.tenant import ACCESS_TOKEN_KEY
+from comanda_operator.deletions import Deletions
 from comanda_operator.live import Described, LiveObject, PodRecord
 from comanda_operator.manifests.names import Site
 from comanda_operator.manifests.shards import Source, token_digest
@@ -53,7 +54,7 @@ class State:
 
     site: Site
     master_key: bytes = field(repr=False)
-    world: World = field(default_factory=World)
+    world: World = field(default_factory=lambda: World(sources_are_labelled=True))
     objects: Mapping[str, Mapping[str, LiveObject]] = field(default_factory=dict)
     shards: Mapping[str, Described] = field(default_factory=dict)
     pods: Mapping[str, PodRecord] = field(default_factory=dict)
@@ -62,6 +63,7 @@ class State:
     members: dict[ShardKey, set[str]] = field(default_factory=lambda: defaultdict(set))
     settled: dict[ShardKey, Settled] = field(default_factory=dict)
     acknowledged: dict[str, Stamp] = field(default_factory=dict)
+    deletions: Deletions = field(default_factory=Deletions)
 
     def verdict(self, tenant: TenantRecord) -> Verdict:
         """Judge a tenant."""

@@ -16,6 +16,8 @@ from comanda_operator.records import ConditionRecord, TenantRecord, TenantStatus
 READY = "Ready"
 _AN_EARLIER_ONE = -1
 """A generation that pods have, and that is not the present one."""
+MESSAGE_CHARACTERS = 1024
+"""More does not fit into a condition."""
 NOT_LOADED, UPDATING, ACKNOWLEDGED = "NotLoaded", "Updating", "Acknowledged"
 
 
@@ -99,7 +101,7 @@ def conditions_json(conditions: Iterable[ConditionRecord]) -> list[dict[str, Any
             "type": each.type,
             "status": each.status,
             "reason": each.reason,
-            "message": each.message,
+            "message": each.message[:MESSAGE_CHARACTERS],
             "observedGeneration": each.observed_generation,
             "lastTransitionTime": each.last_transition_time,
         }
@@ -113,6 +115,18 @@ def timed_conditions(
     """Return a verdict's conditions with times, given those that are there."""
     known = {each.type: _record(each) for each in before}
     return tuple(_timed(_record(each), known.get(each.type), now) for each in conditions)
+
+
+def news(before: ConditionRecord | None, now: ConditionRecord | None) -> Literal["Normal", "Warning"] | None:
+    """Tell whether what became of a condition is worth an Event, and of which type.
+
+    That something is on its way is in the status: ten thousand new tenants are not to be ten thousand Events.
+    """
+    if now is None or (before is not None and (before.status, before.reason) == (now.status, now.reason)):
+        return None
+    if now.status == "True":
+        return "Normal" if before is not None else None
+    return None if now.reason in {NOT_LOADED, UPDATING} else "Warning"
 
 
 def pool_ready(pool: BotPool, group: GroupPlan | None, ready: int) -> Condition:

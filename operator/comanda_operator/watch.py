@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import msgspec
+import structlog
 
 from comanda_contract.names import LABEL_GROUP, LABEL_MANAGED_BY, LABEL_SOURCE
 from comanda_contract.resources import BotPool, WhatsAppApp
@@ -20,10 +21,11 @@ from comanda_kube.client import Client
 from comanda_kube.informer import Informer, Pace
 from comanda_kube.resources import CONFIG_MAPS, PODS, SECRETS, Resource, Selection
 from comanda_kube.store import Change
+from comanda_operator.deletions import CONFIRM_KEY, CONFIRM_NAME
 from comanda_operator.live import Described, LiveObject, PodRecord, read_object, read_pod
 from comanda_operator.manifests.group import KINDS
 from comanda_operator.manifests.names import LABEL_SHARD, MANAGER
-from comanda_operator.metrics import WATCH_AGE, WATCH_FAILURES
+from comanda_operator.metrics import DELETIONS_HELD, WATCH_AGE, WATCH_FAILURES
 from comanda_operator.queue import Priority
 from comanda_operator.reconcile import APPS, POOLS, TENANTS, Reconciler
 from comanda_operator.records import TenantRecord, read_tenant
@@ -31,6 +33,15 @@ from comanda_operator.state import Key, State, group_label
 from comanda_operator.world import DocumentRecord, SecretRecord
 
 R = TypeVar("R")
+
+_log = structlog.get_logger()
+
+GRACE_SECONDS = 0.5
+"""Deletions wait so long for others: many at once are doubted."""
+_CONFIRM_HINT = f"If they were meant, apply a ConfigMap {CONFIRM_NAME} with the key {CONFIRM_KEY}: their number."
+
+PACE = Pace(shortest_watch=60, longest_watch=120)
+"""Fourteen kinds are watched: shorter watches would be most of what an idle operator asks."""
 
 MANY = 200
 """More tenants than this are not placed at once when something that concerns them changes, but each in its turn."""
@@ -66,8 +77,9 @@ class Watches:
         self._client = client
         self._state = state
         self._reconciler = reconciler
-        self._pace = pace
+        self._pace = pace or PACE
         self._began = False
+        self._settling: asyncio.TimerHandle | None = None
         self.informers: dict[str, Informer[Any]] = {}
         ours = f"{LABEL_MANAGED_BY}={MANAGER}"
         self._add("tenants", TENANTS, read_tenant, self._on_tenant)
@@ -112,6 +124,9 @@ class Watches:
             if number % MANY == 0:
                 await asyncio.sleep(0)
         self._began = True
+        if lost := await self._reconciler.find_lost():
+            self._state.deletions.vanished(lost)
+            self._settle_deletions()
         self._reconciler.enqueue(keys | self.all_keys(), Priority.RESYNC)
 
     def all_keys(self) -> set[Key]:
@@ -125,6 +140,7 @@ class Watches:
             *(Key("app", key) for key in state.world.apps),
             *(Key("group", key) for key in {*state.groups, *orphans}),
             *(Key("shard", *key) for key, members in list(state.members.items()) if members),
+            *(key for described in state.shards.values() if (key := _shard_key(described)) is not None),
             Key("apps", ""),
         }
 
@@ -154,8 +170,40 @@ class Watches:
         if self._is_echo(change):
             self._state.world.tenants[change.key] = change.record
             return
+        if gone and self._began:
+            self._vanished({change.key})
+            return
+        self._state.deletions.came_back(change.key)
         concerned = self._state.world.put_tenant(change.key, None if gone else change.record)
-        self._look_at(concerned, Priority.EDIT)
+        self._look_at(concerned, Priority.NEW if change.kind == "added" else Priority.EDIT)
+
+    def _vanished(self, tenants: set[str]) -> None:
+        """Note tenants that are no more, and decide on them when no more follow."""
+        self._state.deletions.vanished(tenants)
+        if self._settling is not None:
+            self._settling.cancel()
+        self._settling = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._settle_deletions)
+
+    def _settle_deletions(self) -> None:
+        deletions = self._state.deletions
+        waiting = deletions.pending - self._state.world.tenants.keys()
+        gone = deletions.settle(len(self._state.world.tenants) + len(waiting))
+        DELETIONS_HELD.set(len(deletions.held))
+        if deletions.held:
+            _log.error("deletions_held", tenants=len(deletions.held), hint=_CONFIRM_HINT)
+        self._forget(gone)
+
+    def _confirm_deletions(self, text: str) -> None:
+        confirmed = self._state.deletions.confirm(int(text) if text.isdecimal() else 0)
+        DELETIONS_HELD.set(len(self._state.deletions.held))
+        if confirmed:
+            _log.warning("deletions_confirmed", tenants=len(confirmed))
+            self._forget(confirmed)
+            self._reconciler.enqueue(self.all_keys(), Priority.DRIFT)
+
+    def _forget(self, tenants: set[str]) -> None:
+        for tenant in tenants:
+            self._look_at(self._state.world.put_tenant(tenant, None), Priority.EDIT)
 
     @staticmethod
     def _is_echo(change: Change[TenantRecord]) -> bool:
@@ -199,6 +247,10 @@ class Watches:
 
     def _on_document(self, change: Change[DocumentRecord]) -> None:
         gone = change.kind == "removed"
+        if change.key == f"{self._state.site.namespace}/{CONFIRM_NAME}":
+            if self._began and not gone:
+                self._confirm_deletions(change.record.texts.get(CONFIRM_KEY, ""))
+            return
         self._look_at(self._state.world.put_document(change.key, None if gone else change.record), Priority.EDIT)
 
     def _on_group_pod(self, change: Change[PodRecord]) -> None:
@@ -206,10 +258,8 @@ class Watches:
             self._reconciler.acknowledger.look_again(change.record.group)
 
     def _on_shard(self, change: Change[Described]) -> None:
-        described = change.record
-        number = described.labels.get(LABEL_SHARD, "")
-        if self._began and number.isdecimal():
-            key = Key("shard", f"{described.namespace}/{group_label(described)}", int(number))
+        key = _shard_key(change.record)
+        if self._began and key is not None:
             self._reconciler.enqueue({key}, Priority.DRIFT)
 
     def _on_child(self, change: Change[LiveObject]) -> None:
@@ -244,6 +294,11 @@ def read_document(content: bytes) -> DocumentRecord:
     """Read a ConfigMap with flow and menu. Raises `msgspec.DecodeError`."""
     config = _read_data(content)
     return DocumentRecord(config.metadata.resource_version, config.data)
+
+
+def _shard_key(described: Described) -> Key | None:
+    number = described.labels.get(LABEL_SHARD, "")
+    return Key("shard", f"{described.namespace}/{group_label(described)}", int(number)) if number.isdecimal() else None
 
 
 def _read_described(content: bytes) -> Described:

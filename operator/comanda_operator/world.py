@@ -46,7 +46,9 @@ class DocumentRecord:
 class World:
     """Everything that is. Keys are `namespace/name`; apps and pools are named without their namespace by tenants."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sources_are_labelled: bool = False) -> None:
+        self.sources_are_labelled = sources_are_labelled
+        """Whether Secrets and ConfigMaps without our label are not seen, as in a cluster."""
         self.tenants: dict[str, TenantRecord] = {}
         self.pools: dict[str, BotPool] = {}
         self.apps: dict[str, WhatsAppApp] = {}
@@ -135,8 +137,7 @@ class World:
             self._by_source[source].add(tenant.key)
         owners = self._by_number[spec.phone_number_id]
         insort(owners, tenant.seniority)
-        concerned = {key for _, key in owners[:2]}
-        return concerned | self._recount(owners, tenant, joins=True)
+        return _told(owners, tenant) | self._recount(owners, tenant, joins=True)
 
     def _leave(self, tenant: TenantRecord) -> set[str]:
         spec = tenant.spec
@@ -144,11 +145,11 @@ class World:
         for source in _sources(tenant):
             self._by_source[source].discard(tenant.key)
         owners = self._by_number[spec.phone_number_id]
-        concerned = self._recount(owners, tenant, joins=False)
+        concerned = _told(owners, tenant) | self._recount(owners, tenant, joins=False)
         owners.remove(tenant.seniority)
         if not owners:
             del self._by_number[spec.phone_number_id]
-        return concerned | {key for _, key in owners[:1]}
+        return concerned
 
     def _recount(self, owners: list[Seniority], tenant: TenantRecord, *, joins: bool) -> set[str]:
         """Let the owner of a number have its place in its pool, and nobody else; returns those whose place changed."""
@@ -175,6 +176,11 @@ class World:
 def pool_of(tenant: TenantRecord) -> str | None:
     """Return the name of the pool that a standard tenant belongs to; None for an enterprise one."""
     return (tenant.spec.pool_ref or DEFAULT_POOL) if tenant.spec.plan == "standard" else None
+
+
+def _told(owners: list[Seniority], tenant: TenantRecord) -> set[str]:
+    """Return whom it concerns that one of those that want a number comes or goes: all of them if it has the number."""
+    return {key for _, key in owners} if owners[0] == tenant.seniority else {tenant.key}
 
 
 def _sources(tenant: TenantRecord) -> list[str]:

@@ -8,12 +8,15 @@ import hashlib
 import json
 import os
 import secrets
+import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from itertools import count
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 import aiohttp
@@ -23,7 +26,7 @@ from aiohttp import web
 from comanda_contract.names import group_key
 from comanda_contract.tenancy import shard_digest
 from comanda_kube.client import Client
-from comanda_kube.errors import AlreadyExistsError, NotFoundError
+from comanda_kube.errors import AlreadyExistsError, ApiError, NotFoundError
 from comanda_kube.kubeconfig import from_kubeconfig
 from comanda_kube.resources import (
     NAMESPACES,
@@ -133,21 +136,29 @@ class Cluster:
         secret = await self.get(SECRETS, namespace, f"{group}-shard-{number:02}")
         return {name: json.loads(base64.b64decode(value)) for name, value in secret.get("data", {}).items()}
 
-    def writes(self, since: int = 0) -> list[dict[str, Any]]:
-        """Return what the operator wrote, Leases and Events aside."""
+    def asked(self, since: int = 0, token: str = "") -> list[dict[str, Any]]:
+        """Return what operators asked of the API, or the one alone that has a token."""
         return [
             entry
             for entry in self.server.audit()[since:]
             if entry["user"]["username"] == f"system:serviceaccount:{HOME}:operator"
-            and entry["verb"] not in {"get", "list", "watch"}
+            and (not token or entry["user"]["extra"][_CREDENTIAL] == [credential_of(token)])
+        ]
+
+    def writes(self, since: int = 0, token: str = "") -> list[dict[str, Any]]:
+        """Return what operators wrote, Leases and Events aside, or the one alone that has a token."""
+        return [
+            entry
+            for entry in self.asked(since, token)
+            if entry["verb"] not in {"get", "list", "watch"}
             and entry["objectRef"]["resource"] not in {"leases", "events"}
         ]
 
     @asynccontextmanager
     async def operator(
-        self, name: str = "operator-0", port: int | None = None, **settings: str
+        self, name: str = "operator-0", port: int | None = None, *, token: str = "", **settings: str
     ) -> AsyncIterator[OperatorProcess]:
-        """Run a replica, straight at the API or behind a proxy's port."""
+        """Run a replica, straight at the API or behind a proxy's port; with a token of its own it is told apart."""
         key = self.folder / "master.key"
         key.write_text(MASTER_KEY.hex())
         process = OperatorProcess(name, free_port(), self.session, self.folder / f"{name}.log")
@@ -161,7 +172,7 @@ class Cluster:
             **settings,
         }
         prefixed = {f"COMANDA_OPERATOR_{key}": value for key, value in environment.items()}
-        config = self.server.kubeconfig(port, token=self.token)
+        config = self.server.kubeconfig(port, token=token or self.token)
         await process.start(os.environ | prefixed | {"KUBECONFIG": str(config)})
         try:
             yield process
@@ -200,10 +211,23 @@ class OperatorProcess:
         self.process.kill()
         await self.process.wait()
 
+    def freeze(self) -> None:
+        """Let it stand still, as a machine that is swapping or suspended does."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
     async def end(self) -> int:
         """End it with SIGTERM; returns its exit code."""
         if self.process.returncode is None:
             self.process.terminate()
+            self.thaw()
+        return await self.wait()
+
+    async def wait(self) -> int:
+        """Wait until it has ended; returns its exit code."""
         return await asyncio.wait_for(self.process.wait(), 30)
 
     async def health(self) -> dict[str, Any]:
@@ -221,6 +245,11 @@ class OperatorProcess:
         said = await self.health()
         return bool(said.get("synced")) and not said["waiting"] and not said["working"]
 
+    async def is_settled(self) -> bool:
+        """Tell whether it leads, has nothing to do, and all pods have what they should have."""
+        said = await self.health()
+        return bool(said.get("leading")) and not said["outstanding"] and await self.is_idle()
+
 
 class Nodes:
     """Stands where scheduler and kubelet stand: makes the pods of StatefulSets, and lets them load their Secrets.
@@ -233,7 +262,7 @@ class Nodes:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._addresses = count(2)
+        self._addresses = count(randrange(2**16, 2**23))
         self.frozen = False
         """Whether nothing is loaded any more, as on nodes that hang."""
         self.loaded: dict[str, dict[str, str]] = {}
@@ -253,9 +282,19 @@ class Nodes:
 
     async def _run(self) -> None:
         while True:
-            for stateful in await self._cluster.all(STATEFUL_SETS):
-                await self._keep(stateful)
+            with suppress(ApiError):  # nodes outlast an API that is away
+                sets = await self._cluster.all(STATEFUL_SETS)
+                for stateful in sets:
+                    await self._keep(stateful)
+                await self._remove_orphans({each["metadata"]["uid"] for each in sets})
             await asyncio.sleep(0.05)
+
+    async def _remove_orphans(self, sets: set[str]) -> None:
+        """Remove the pods of StatefulSets that are gone, as the API's garbage collector does."""
+        for pod in await self._cluster.all(PODS, labels="comanda.dev/group"):
+            metadata = pod["metadata"]
+            if metadata.get("annotations", {}).get(_OWNER) not in sets:
+                await self._cluster.admin.delete(PODS, metadata["namespace"], metadata["name"])
 
     async def _keep(self, stateful: Json) -> None:
         namespace, name = stateful["metadata"]["namespace"], stateful["metadata"]["name"]
@@ -267,7 +306,7 @@ class Nodes:
             await self._cluster.admin.delete(PODS, namespace, pod)
         for pod in wanted:
             if pod not in pods:
-                await self._start(namespace, pod, labels, _with_claims(stateful, pod))
+                await self._start(stateful, pod)
             elif not self.frozen:
                 await self._load(pods[pod], labels)
         status = {"replicas": len(wanted), "readyReplicas": len(pods), "observedGeneration": 1}
@@ -275,11 +314,13 @@ class Nodes:
             body = {"metadata": {"namespace": namespace, "name": name}, "status": status}
             await self._cluster.admin.apply_status(STATEFUL_SETS, body)
 
-    async def _start(self, namespace: str, name: str, labels: dict[str, str], spec: Json) -> None:
-        address = f"127.0.1.{next(self._addresses)}"
+    async def _start(self, stateful: Json, name: str) -> None:
+        namespace, labels = stateful["metadata"]["namespace"], stateful["spec"]["template"]["metadata"]["labels"]
+        address = str(ip_address("127.0.0.0") + next(self._addresses))
+        owner = {_OWNER: stateful["metadata"]["uid"]}
         body = {
-            "metadata": {"namespace": namespace, "name": name, "labels": labels},
-            "spec": {**spec, "hostname": name},
+            "metadata": {"namespace": namespace, "name": name, "labels": labels, "annotations": owner},
+            "spec": {**_with_claims(stateful, name), "hostname": name},
         }
         try:
             await self._cluster.admin.create(PODS, body)
@@ -324,6 +365,16 @@ class Nodes:
         self._seen[metadata["uid"]] = touched
 
 
+_OWNER = "tests/stateful-set"
+_CREDENTIAL = "authentication.kubernetes.io/credential-id"
+
+
+def credential_of(token: str) -> str:
+    """Return how the audit log names a ServiceAccount's token."""
+    payload = token.split(".")[1]
+    return f"JTI={json.loads(base64.urlsafe_b64decode(payload + '=='))['jti']}"
+
+
 def _with_claims(stateful: Json, pod: str) -> Json:
     """Return a pod's spec with the volumes of its claims, as the StatefulSet's controller adds them."""
     spec = stateful["spec"]["template"]["spec"]
@@ -360,6 +411,12 @@ async def service_account(admin: Client) -> str:
     await admin.apply(ROLES, {"metadata": metadata, "rules": rules("operator-own-namespace")})
     own = {**role, "kind": "Role"}
     await admin.apply(ROLE_BINDINGS, {"metadata": metadata, "roleRef": own, "subjects": subject})
+    return await new_token(admin)
+
+
+async def new_token(admin: Client) -> str:
+    """Return another token of the operator's ServiceAccount."""
+    metadata = {"namespace": HOME, "name": "operator"}
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": metadata, "spec": {}}
     made = await admin.create(SERVICE_ACCOUNTS, request, subresource="token")
     return str(made["status"]["token"])

@@ -32,7 +32,7 @@ STOP_BYTES = 700 * 1024
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """One tenant of a shard: which edition of everything that it is made from."""
 
@@ -56,10 +56,13 @@ class Shard:
         return sum(map(len, self.files.values()))
 
 
-def sources_digest(group_uid: str, sources: Iterable[Source]) -> str:
-    """Return the digest of all that a shard is made from; the order of its tenants does not matter."""
+def sources_digest(group_uid: str, sources: Iterable[Source], held: Iterable[str] = ()) -> str:
+    """Return the digest of all that a shard is made from; the order of its tenants does not matter.
+
+    `held` are tenants whose deletion is doubted: they stay in their shards, and leave them when that is over.
+    """
     rows = sorted((each.tenant, each.uid, *each.versions) for each in sources)
-    return hashlib.sha256(msgspec.json.encode([FORMAT, group_uid, rows])).hexdigest()[:32]
+    return hashlib.sha256(msgspec.json.encode([FORMAT, group_uid, rows, sorted(held)])).hexdigest()[:32]
 
 
 def make_shard(sources: str, key: bytes, tenants: Sequence[TenantSettings], tokens: Mapping[str, str]) -> Shard:
