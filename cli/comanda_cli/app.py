@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from comanda_cli import dead_letters
+from comanda_cli import describe as describe_room
 from comanda_cli import doctor as doctor_room
 from comanda_cli import messages as messages_room
 from comanda_cli import orders as orders_room
@@ -185,6 +186,26 @@ def list_tenants(filename: FolderOption, output: OutputOption = Output.text) -> 
         print_error(error)
         raise typer.Exit(1) from None
     print_rows(output, tenants_room.COLUMNS, rows, "No tenants.")
+
+
+@tenant_app.command("describe")
+def describe_tenant(
+    name: Annotated[str, typer.Argument(help="Name of the WhatsAppTenant.")],
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", help="Its namespace; by default the one of the kubeconfig's context.")
+    ] = "",
+    output: OutputOption = Output.text,
+) -> None:
+    """Show what a cluster says of a tenant: what serves it, what is wrong with it, and what to do."""
+    try:
+        tenant = asyncio.run(describe_room.describe(namespace, name))
+    except ComandaError as error:
+        print_error(error)
+        raise typer.Exit(1) from None
+    if output is Output.json:
+        print_json(tenant)
+    else:
+        describe_room.print_tenant(tenant)
 
 
 @messages_app.command("parked")

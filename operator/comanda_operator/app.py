@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
@@ -23,17 +24,18 @@ from comanda_kube.events import Recorder
 from comanda_kube.lease import Elector, LeasePace
 from comanda_operator.apply import NotLeadingError, Writer
 from comanda_operator.manifests.names import MANAGER, Site
-from comanda_operator.metrics import LEADING, QUEUE_DEPTH, QUEUE_SECONDS, RECONCILE_SECONDS, RECONCILES
+from comanda_operator.metrics import LEADING, QUEUE_DEPTH, QUEUE_SECONDS, RECONCILE_SECONDS, RECONCILES, TENANTS
 from comanda_operator.queue import KeyedQueue, Priority
 from comanda_operator.reconcile import Reconciler, ShardTooLargeError
 from comanda_operator.settings import OperatorSettings
 from comanda_operator.state import Key, State
+from comanda_operator.status import READY
 from comanda_operator.watch import Watches
 
 _log = structlog.get_logger()
 
 LEASE = "comanda-operator"
-_MEASURE_SECONDS = 5.0
+_MEASURE_SECONDS = 15.0
 _RENEW_SECONDS = 3.0
 """A renewal that has not been answered by then is tried again."""
 
@@ -52,12 +54,17 @@ class Operator:
         self.recorder = Recorder(client, "comanda.dev/operator", identity)
         site = Site(settings.namespace, str(settings.graph_url).rstrip("/"), settings.allowed_images)
         self.state = State(site, read_master_key(settings))
-        writer = Writer(client, lambda: self.elector.may_write, settings.writes_per_second)
+        self._pace = pace
+        writer = Writer(client, self._seconds_left, settings.writes_per_second)
         self.reconciler = Reconciler(self.state, client, writer, self.queue, self.recorder, pod_port=settings.pod_port)
         self.watches = Watches(client, self.state, self.reconciler)
         self.tasks: list[asyncio.Task[Any]] = []
         self.supervisor: asyncio.Task[Any] | None = None
         """Ends when any part has ended."""
+
+    def _seconds_left(self) -> float:
+        """Return for how long the Lease is surely held."""
+        return self.elector.renewed_at + self._pace.deadline - monotonic() if self.elector.may_write else 0.0
 
     @property
     def is_synced(self) -> bool:
@@ -108,7 +115,7 @@ class Operator:
         try:
             await self.reconciler.reconcile(key)
         except NotLeadingError:
-            self.queue.done(key)
+            self.queue.failed(key)  # a Lease that nobody else took may yet be renewed
             return "not_leading"
         except ApiError as error:
             again = self.queue.failed(key, error.retry_after_seconds)
@@ -130,8 +137,16 @@ class Operator:
         while True:
             QUEUE_DEPTH.set(len(self.queue))
             LEADING.set(self.elector.may_write)
+            self._count_tenants()
             self.watches.measure()
             await asyncio.sleep(_MEASURE_SECONDS)
+
+    def _count_tenants(self) -> None:
+        ready = (tenant.status.condition(READY) for tenant in self.state.world.tenants.values())
+        counts = Counter(condition.reason if condition is not None else "None" for condition in ready)
+        TENANTS.clear()
+        for reason, count in counts.items():
+            TENANTS.labels(reason=reason).set(count)
 
 
 @asynccontextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from time import monotonic
 
 from comanda_contract.errors import ComandaError
@@ -24,11 +25,17 @@ class NotLeadingError(ComandaError):
 
 
 class Writer:
-    """The only way to the API's writing side. `may_write` is asked right before each write."""
+    """The only way to the API's writing side.
 
-    def __init__(self, client: Client, may_write: Callable[[], bool], per_second: float = WRITES_PER_SECOND) -> None:
+    `seconds_left` is asked right before each write: how long the Lease is surely held. A write that is not done by
+    then is given up, so that one which was held up (no connection, a process that stood still) is not sent later.
+    """
+
+    def __init__(
+        self, client: Client, seconds_left: Callable[[], float], per_second: float = WRITES_PER_SECOND
+    ) -> None:
         self._client = client
-        self._may_write = may_write
+        self._seconds_left = seconds_left
         self._each = 1.0 / per_second
         self._full_at = 0.0
 
@@ -36,8 +43,8 @@ class Writer:
         """Create an object or mend it; False when it holds all that is wanted. Raises `ApiError`, `NotLeadingError`."""
         if live is not None and holds(live, wanted.body):
             return False
-        await self._turn()
-        await self._client.apply(wanted.resource, wanted.body)
+        async with self._turn():
+            await self._client.apply(wanted.resource, wanted.body)
         WRITES.labels(verb="apply", kind=wanted.resource.kind).inc()
         if live is not None:
             DRIFT.labels(kind=wanted.resource.kind).inc()
@@ -45,35 +52,41 @@ class Writer:
 
     async def remove(self, resource: Resource, live: LiveObject) -> bool:
         """Delete the very object that was seen; False when it is gone. Raises `ApiError`, `NotLeadingError`."""
-        await self._turn()
         described = live.metadata
-        WRITES.labels(verb="delete", kind=resource.kind).inc()
-        return await self._client.delete(
-            resource, described.namespace, described.name, only=Preconditions(uid=described.uid)
-        )
+        async with self._turn():
+            WRITES.labels(verb="delete", kind=resource.kind).inc()
+            return await self._client.delete(
+                resource, described.namespace, described.name, only=Preconditions(uid=described.uid)
+            )
 
     async def put_status(self, resource: Resource, key: str, uid: str, status: Json) -> None:
         """Write the status of the very object that was seen. Raises `ApiError`, `NotLeadingError`."""
         namespace, _, name = key.partition("/")
-        await self._turn()
         body = {"metadata": {"namespace": namespace, "name": name}, "status": status}
-        await self._client.apply_status(resource, body, only=Preconditions(uid=uid))
+        async with self._turn():
+            await self._client.apply_status(resource, body, only=Preconditions(uid=uid))
         WRITES.labels(verb="status", kind=resource.kind).inc()
 
     async def touch(self, resource: Resource, key: str, uid: str, annotations: dict[str, str]) -> None:
         """Annotate the very object that was seen, as a manager of its own. Raises `ApiError`, `NotLeadingError`."""
         namespace, _, name = key.partition("/")
-        await self._turn()
         body = {"metadata": {"namespace": namespace, "name": name, "annotations": annotations}}
-        await self._client.apply(resource, body, only=Preconditions(uid=uid), manager="comanda-operator-touch")
+        async with self._turn():
+            await self._client.apply(resource, body, only=Preconditions(uid=uid), manager="comanda-operator-touch")
         WRITES.labels(verb="touch", kind=resource.kind).inc()
 
-    async def _turn(self) -> None:
-        """Wait for this write's turn, then make sure that it is still ours to make."""
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait for this write's turn, then let it take as long as it is surely ours to make."""
         now = monotonic()
         self._full_at = max(now, self._full_at) + self._each
         wait = self._full_at - now - BURST * self._each
         if wait > 0:
             await asyncio.sleep(wait)
-        if not self._may_write():
-            raise NotLeadingError("Another replica leads.", hint="This one follows; nothing is to be done.")
+        try:
+            async with asyncio.timeout(self._seconds_left()):
+                await asyncio.sleep(0)  # where no time is left, nothing is begun
+                yield
+        except TimeoutError:
+            hint = "This one follows; nothing is to be done."
+            raise NotLeadingError("Another replica leads.", hint=hint) from None
