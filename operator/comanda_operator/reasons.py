@@ -59,7 +59,11 @@ REASONS: dict[str, Reason] = {
         "Add the key: accessToken for a tenant, appSecret and verifyToken for an app. What was served before goes on.",
     ),
     "Scheduled": Reason("Scheduled", "It has a place: in its pool, or in pods of its own."),
-    "PoolMissing": Reason("Scheduled", "There is no BotPool of that name.", "Create it, or change poolRef."),
+    "PoolMissing": Reason(
+        "Scheduled",
+        "There is no BotPool of that name. Where there was one, its pods serve its tenants until the last one has gone.",
+        "Create it, or change poolRef.",
+    ),
     "PoolFull": Reason(
         "Scheduled",
         "The pool holds as many tenants as its maxTenants; the oldest have their places.",

@@ -69,6 +69,11 @@ class State:
         """Judge a tenant."""
         served = bool(tenant.status.group) or tenant.key in self.placed
         verdict = judge_tenant(self.world, tenant, served=served)
+        refused = verdict.refused
+        if refused is not None and refused.reason == "PoolMissing":
+            # Who deletes a pool must not take its tenants off the air: its pods stay until they have another place.
+            place = self.placed.get(tenant.key)
+            verdict = replace(verdict, group=place.group if place is not None else tenant.status.group)
         return self._within_policy(tenant, verdict) if self.site.allowed_images else verdict
 
     def place(self, key: str) -> set[Key]:
@@ -169,7 +174,7 @@ class State:
             self.members[before].discard(key)
             concerned |= {Key("shard", *before), Key("group", before.group)}
             group = self.groups.get(before.group)
-            if group is not None and group.tenant and not self.members[before]:
+            if group is not None and (group.tenant or self.pool_of(group) is None):
                 concerned |= self.drop_group(before.group)
         if place is None:
             self.placed.pop(key, None)

@@ -174,3 +174,26 @@ async def test_a_second_look_writes_nothing(site: Cluster) -> None:
         await until(has_asked_the_pods)
         await until(operator.is_idle)
         assert site.writes(begun) == []
+
+
+async def test_a_pool_that_is_deleted_serves_its_tenants_until_they_have_gone(site: Cluster) -> None:
+    shop = await site.namespace()
+    await site.tenant(shop, "napoli")
+    async with site.operator() as operator, Nodes(site).running():
+        await site.becomes(TENANTS, shop, "napoli", "Acknowledged")
+        await site.admin.delete(POOLS, HOME, "default")
+        tenant = await site.becomes(TENANTS, shop, "napoli", "PoolMissing", "Scheduled")
+        await until(operator.is_idle)
+        assert tenant["status"]["group"] == f"{HOME}/pool-default"
+        assert await site.get(STATEFUL_SETS, HOME, "pool-default")
+        await operator.end()
+        await operator.again()
+        await until(operator.leads)
+        await until(operator.is_idle)
+        assert await site.get(STATEFUL_SETS, HOME, "pool-default"), "a new leader knows as much"
+        await site.admin.delete(TENANTS, shop, "napoli")
+
+        async def is_gone() -> bool:
+            return not await site.get(STATEFUL_SETS, HOME, "pool-default")
+
+        await until(is_gone, what="nobody needs the pods any more")
