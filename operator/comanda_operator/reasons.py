@@ -61,7 +61,7 @@ REASONS: dict[str, Reason] = {
     "Scheduled": Reason("Scheduled", "It has a place: in its pool, or in pods of its own."),
     "PoolMissing": Reason(
         "Scheduled",
-        "There is no BotPool of that name. Where there was one, its pods serve its tenants until the last one has gone.",
+        "There is no BotPool of that name. Where there was one, its pods serve its tenants until all have gone.",
         "Create it, or change poolRef.",
     ),
     "PoolFull": Reason(

@@ -224,7 +224,8 @@ class Watches:
         if change.kind == "changed" and before is not None and before.spec == change.record.spec:
             return  # our own status
         if self._began:
-            self._reconciler.enqueue(self._state.put_pools() | {Key("pool", change.key)}, Priority.EDIT)
+            named = _named(self._state.world.pools, change)
+            self._reconciler.enqueue(self._state.put_pools() | {Key("pool", key) for key in named}, Priority.EDIT)
         self._look_at(concerned, Priority.EDIT)
 
     def _on_app(self, change: Change[WhatsAppApp]) -> None:
@@ -234,7 +235,8 @@ class Watches:
         if change.kind == "changed" and before is not None and before.spec == change.record.spec:
             return  # our own status
         if self._began:
-            self._reconciler.enqueue({Key("app", change.key), Key("apps", "")}, Priority.EDIT)
+            named = _named(self._state.world.apps, change)
+            self._reconciler.enqueue({*(Key("app", key) for key in named), Key("apps", "")}, Priority.EDIT)
         self._look_at(concerned, Priority.RESYNC)
 
     def _on_secret(self, change: Change[SecretRecord]) -> None:
@@ -303,6 +305,12 @@ def _shard_key(described: Described) -> Key | None:
 
 def _read_described(content: bytes) -> Described:
     return _read_meta(content).metadata
+
+
+def _named(known: Mapping[str, BotPool | WhatsAppApp], change: Change[Any]) -> set[str]:
+    """Return the resource that changed and all of its name: of them the oldest counts, which may be another now."""
+    name = change.record.metadata.name
+    return {change.key, *(key for key, each in known.items() if each.metadata.name == name)}
 
 
 def _text(value: str) -> str | None:
