@@ -73,7 +73,7 @@ Image = Annotated[
 
 LabelKey = Annotated[
     str,
-    Field(min_length=1, max_length=317),
+    Field(min_length=1, max_length=253),
     matches(f"^{_QUALIFIED}$", "must be the key of a node label, such as topology.kubernetes.io/zone"),
 ]
 LabelValue = Annotated[

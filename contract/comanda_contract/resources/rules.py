@@ -79,11 +79,15 @@ def matches(pattern: str, message: str) -> Rule:
     return Rule(f"self.matches({_quoted(pattern)})", message, lambda text: form.fullmatch(text) is not None)
 
 
+LONGEST_KEY = 253
+"""No part of a label's key may be longer in Kubernetes, and so no key is that anybody writes."""
+
+
 def keys_match(pattern: str, message: str) -> Rule:
-    """Return the rule that every key of a map has a form."""
+    """Return the rule that every key of a map has a form, and is not longer than any that is meant."""
     form = re.compile(pattern)
-    cel = f"self.all(key, key.matches({_quoted(pattern)}))"
-    return Rule(cel, message, lambda keys: all(form.fullmatch(key) for key in keys))
+    cel = f"self.all(key, size(key) <= {LONGEST_KEY} && key.matches({_quoted(pattern)}))"
+    return Rule(cel, message, lambda keys: all(len(key) <= LONGEST_KEY and form.fullmatch(key) for key in keys))
 
 
 def lacks_prefix(prefix: str, message: str) -> Rule:
