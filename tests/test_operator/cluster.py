@@ -38,6 +38,7 @@ from comanda_kube.resources import (
     Resource,
     Selection,
 )
+from comanda_operator.manifests.group import KINDS
 from comanda_operator.reconcile import APPS, POOLS, TENANTS
 from tests.cluster import ApiServer, api_server
 from tests.cluster.processes import free_port
@@ -113,6 +114,15 @@ class Cluster:
             async for page in self.admin.list(Selection(resource, namespace, labels))
             for item in page.items
         ]
+
+    async def objects_of(self, group: str) -> dict[tuple[str, str], Json]:
+        """Return all objects of a group (`namespace/name`) by kind and name, shards among them."""
+        namespace, _, name = group.partition("/")
+        return {
+            (kind, each["metadata"]["name"]): each
+            for kind, resource in KINDS.items()
+            for each in await self.all(resource, namespace, f"comanda.dev/group={name}")
+        }
 
     async def condition(self, resource: Resource, namespace: str, name: str, type_: str = "Ready") -> tuple[str, str]:
         """Return status and reason of a condition."""
