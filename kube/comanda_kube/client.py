@@ -5,7 +5,7 @@ Objects are plain JSON; there are no generated models. Every call has a total de
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -82,6 +82,14 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._session.__aexit__(kind, error, trace)
+
+    def fence(self, may_write: Callable[[], bool]) -> None:
+        """Let writes go out only while `may_write` says so: it is asked when nothing is left to wait for.
+
+        A process that stood still, or waited long for a connection, else sends what it was allowed to send before. What
+        may not be sent raises `FencedError`.
+        """
+        self._session.fence = may_write
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         """Return an object; `namespace` is empty for what lives in none. Raises `NotFoundError`."""

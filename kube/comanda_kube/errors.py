@@ -9,6 +9,7 @@
     ├── GoneError              410: that history is forgotten
     ├── UnauthorizedError      401: the API does not know us
     ├── ForbiddenError         403: it knows us, and a rule is missing
+    ├── FencedError            not sent: we may not write any more
     └── InvalidObjectError     any other 4xx
     InvalidConfigError         a kubeconfig or a pod's mount that cannot be used
 
@@ -87,6 +88,13 @@ class ForbiddenError(ApiError):
     """No rule allows the call."""
 
     code = "kubernetes_forbidden"
+
+
+class FencedError(ApiError):
+    """We may not write any more; nothing was sent."""
+
+    code = "kubernetes_fenced"
+    untouched = True
 
 
 class InvalidObjectError(ApiError):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 
 import aiohttp
@@ -18,7 +18,7 @@ from yarl import URL
 
 from comanda_kube.backoff import Backoff
 from comanda_kube.config import ClusterConfig
-from comanda_kube.errors import ApiUnavailableError, ThrottledError, UnauthorizedError, api_error
+from comanda_kube.errors import ApiUnavailableError, FencedError, ThrottledError, UnauthorizedError, api_error
 from comanda_kube.lines import LineSplitter, LineTooLongError
 
 JSON_TYPE = "application/json"
@@ -50,8 +50,13 @@ class Session:
         self._agent = agent
         self._timeout_seconds = timeout_seconds
         self._places = asyncio.Semaphore(concurrency)
+        self.fence: Callable[[], bool] | None = None
+        """Asked whether a write may still go out, when its connection is there: nothing waits any more after that."""
 
     async def __aenter__(self) -> Self:
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_create_end.append(self._check_fence)
+        tracing.on_connection_reuseconn.append(self._check_fence)
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0,  # calls are bounded by their places; watches must never wait for one
@@ -62,6 +67,7 @@ class Session:
             # Compression would cost both sides more time than a cluster's network takes.
             headers={"User-Agent": self._agent, "Accept-Encoding": "identity"},
             auto_decompress=False,
+            trace_configs=[tracing],
         )
         return self
 
@@ -123,6 +129,11 @@ class Session:
                 raise
             return await self._send(request, fresh, patience)
 
+    async def _check_fence(self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
+        call = context.trace_request_ctx
+        if call and self.fence is not None and not self.fence():
+            raise FencedError(call, "we may not write any more")
+
     async def _send(self, request: Request, token: str, patience: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         headers = {"Accept": request.accept, "Content-Type": request.content_type}
         if token:
@@ -135,6 +146,7 @@ class Session:
             timeout=patience,
             allow_redirects=False,  # a token goes to the API and nowhere else
             server_hostname=self._config.server_name,
+            trace_request_ctx=request.call if request.method != "GET" else None,
         )
         if response.status < 300:
             return response

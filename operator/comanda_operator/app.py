@@ -50,6 +50,7 @@ class Operator:
             settings.lease_seconds, settings.lease_seconds * 2 / 3, max(0.2, settings.lease_seconds * 2 / 15)
         )
         self.elector = Elector(electing, settings.namespace, LEASE, identity, pace=pace)
+        client.fence(lambda: self.elector.may_write)
         self.queue: KeyedQueue[Key] = KeyedQueue()
         self.recorder = Recorder(client, "comanda.dev/operator", identity)
         site = Site(settings.namespace, str(settings.graph_url).rstrip("/"), settings.allowed_images)

@@ -30,6 +30,9 @@ from comanda_operator.world import DocumentRecord, SecretRecord, World, pool_of
 
 Resource = TenantRecord | BotPool | WhatsAppApp
 
+MESSAGE_CHARACTERS = 1024
+"""More does not fit into a condition."""
+
 
 @dataclass(frozen=True)
 class AppPlan:
@@ -393,8 +396,8 @@ def _holds(type_: str, resource: Resource) -> Condition:
 
 
 def _fails(type_: str, resource: Resource, reason: str, message: str) -> Condition:
-    generation = resource.metadata.generation
-    return Condition(type=type_, status="False", reason=reason, message=message, observed_generation=generation)
+    generation, fitting = resource.metadata.generation, message[:MESSAGE_CHARACTERS]
+    return Condition(type=type_, status="False", reason=reason, message=fitting, observed_generation=generation)
 
 
 def _verdict(resource: Resource, conditions: tuple[Condition, ...], group: str = "") -> Verdict:

@@ -34,7 +34,7 @@ from comanda_kube.resources import PODS, SECRETS, Json, Resource
 from comanda_operator.acknowledge import Acknowledger
 from comanda_operator.apply import Writer
 from comanda_operator.live import Described, LiveObject
-from comanda_operator.manifests.apps import apps_secret
+from comanda_operator.manifests.apps import APPS_SECRET, app_values, apps_secret
 from comanda_operator.manifests.group import KINDS, Wanted, group_objects, stamped
 from comanda_operator.manifests.names import (
     ANNOTATION_CONTENT,
@@ -358,9 +358,13 @@ class Reconciler:
 
     async def _apps(self) -> None:
         state = self._state
+        live = state.objects["Secret"].get(f"{state.site.namespace}/{APPS_SECRET}")
         values = {app.name: state.world.secrets[app.secret].values for app in plan_apps(state.world)}
-        wanted = stamped(Wanted(SECRETS, apps_secret(state.site, values)))
-        await self._writer.make(wanted, state.objects["Secret"].get(f"{state.site.namespace}/{wanted.name}"))
+        for app in state.world.apps.values():
+            # One whose Secret is broken keeps what it had: its webhooks must not be refused meanwhile.
+            if app.metadata.name not in values and live is not None:
+                values[app.metadata.name] = app_values(app.metadata.name, live.content.get("data") or {})
+        await self._writer.make(stamped(Wanted(SECRETS, apps_secret(state.site, values))), live)
 
     # What pods say
 

@@ -10,14 +10,12 @@ from typing import Any, Literal
 from comanda_contract.names import shard_of
 from comanda_contract.placement import Ring
 from comanda_contract.resources import BotPool, Condition
-from comanda_operator.plan import GroupPlan, Verdict, webhook_path
+from comanda_operator.plan import MESSAGE_CHARACTERS, GroupPlan, Verdict, webhook_path
 from comanda_operator.records import ConditionRecord, TenantRecord, TenantStatus
 
 READY = "Ready"
 _AN_EARLIER_ONE = -1
 """A generation that pods have, and that is not the present one."""
-MESSAGE_CHARACTERS = 1024
-"""More does not fit into a condition."""
 NOT_LOADED, UPDATING, ACKNOWLEDGED = "NotLoaded", "Updating", "Acknowledged"
 
 

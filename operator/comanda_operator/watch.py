@@ -169,6 +169,8 @@ class Watches:
         gone = change.kind == "removed" or bool(change.record.metadata.deletion_timestamp)
         if self._is_echo(change):
             self._state.world.tenants[change.key] = change.record
+            if self._began:  # if it is not what we wrote, it is not to stay
+                self._reconciler.enqueue({Key("tenant", change.key)}, Priority.DRIFT)
             return
         if gone and self._began:
             self._vanished({change.key})

@@ -7,6 +7,7 @@ import pytest
 from comanda_kube.client import Client, Preconditions
 from comanda_kube.errors import (
     AlreadyExistsError,
+    FencedError,
     ForbiddenError,
     InvalidObjectError,
     NotFoundError,
@@ -139,3 +140,18 @@ async def test_who_is_unknown_is_unauthorized(apiserver: ApiServer) -> None:
         with pytest.raises(UnauthorizedError) as caught:
             await stranger.get(NAMESPACES, "", "default")
     assert "wrong-token" not in repr(caught.value)
+
+
+async def test_a_client_behind_a_fence_reads_and_writes_nothing(apiserver: ApiServer, namespace: str) -> None:
+    open_ = True
+    async with Client(from_kubeconfig([apiserver.kubeconfig()]), "tests") as fenced:
+        fenced.fence(lambda: open_)
+        await fenced.create(CONFIG_MAPS, config_map(namespace, "before"))
+        open_ = False
+        with pytest.raises(FencedError):
+            await fenced.create(CONFIG_MAPS, config_map(namespace, "after"))
+        with pytest.raises(FencedError):
+            await fenced.delete(CONFIG_MAPS, namespace, "before")
+        assert (await fenced.get(CONFIG_MAPS, namespace, "before"))["metadata"]["name"] == "before"
+        with pytest.raises(NotFoundError):
+            await fenced.get(CONFIG_MAPS, namespace, "after")

@@ -106,7 +106,8 @@ async def test_a_follower_that_ends_takes_nothing_from_the_leader(site: Cluster,
 
 @pytest.mark.parametrize("pair", ["3"], indirect=True)
 async def test_a_leader_that_stood_still_for_longer_than_its_lease_writes_no_more_and_ends(
-    site: Cluster, pair: Pair
+    site: Cluster,
+    pair: Pair,
 ) -> None:
     shop = await site.namespace()
     for number in range(20):

@@ -127,15 +127,3 @@ async def test_so_it_does_with_pods_of_a_tenants_own_and_when_they_go(site: Clus
         await site.admin.delete(TENANTS, "shop", "farol")
         assert await die_after_each_write(proxy, operator, is_gone) >= len(KINDS) - 1
         assert await site.get(SECRETS, "shop", "farol-token"), "what people made stays"
-
-
-async def test_so_it_does_when_a_pool_goes_that_has_tenants(site: Cluster) -> None:
-    async def is_gone() -> bool:
-        reason = (await site.condition(TENANTS, "shop", "napoli"))[1]
-        return reason == "PoolMissing" and await site.objects_of(f"{HOME}/pool-default") == {}
-
-    async with CountingProxy(site.server) as proxy, site.operator(port=proxy.port, WORKERS="1") as operator:
-        await until(operator.is_settled)
-        await site.admin.delete(POOLS, HOME, "default")
-        assert await die_after_each_write(proxy, operator, is_gone) >= len(KINDS) - 1
-        assert await site.all(STATEFUL_SETS) == []

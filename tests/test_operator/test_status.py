@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comanda_contract.resources import Condition
-from comanda_operator.plan import GroupPlan, Verdict, plan_own, plan_pool
+from comanda_operator.plan import MESSAGE_CHARACTERS, GroupPlan, Verdict, plan_own, plan_pool
 from comanda_operator.records import ConditionRecord, TenantRecord, TenantStatus
 from comanda_operator.status import (
-    MESSAGE_CHARACTERS,
     READY,
     Stamp,
     acknowledged_before,

@@ -14,6 +14,12 @@ APPS_SECRET = "comanda-apps"  # noqa: S105 - the name of a Secret, not one
 _KEYS = (APP_SECRET_KEY, PREVIOUS_APP_SECRET_KEY, VERIFY_TOKEN_KEY)
 
 
+def app_values(app: str, data: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the values of one app in the Secret's `data`."""
+    found = {key: data.get(app_file(app, key), "") for key in _KEYS}
+    return {key: base64.b64decode(value).decode() for key, value in found.items() if value}
+
+
 def apps_secret(site: Site, apps: Mapping[str, Mapping[str, str]]) -> Json:
     """Return it, of the values of each app's own Secret by the app's name."""
     labels = {LABEL_PART_OF: PART_OF, LABEL_COMPONENT: ROUTER_COMPONENT, LABEL_MANAGED_BY: MANAGER}
