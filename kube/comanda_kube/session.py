@@ -10,7 +10,7 @@ import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
@@ -54,9 +54,6 @@ class Session:
         """Asked whether a write may still go out, when its connection is there: nothing waits any more after that."""
 
     async def __aenter__(self) -> Self:
-        tracing = aiohttp.TraceConfig()
-        tracing.on_connection_create_end.append(self._check_fence)
-        tracing.on_connection_reuseconn.append(self._check_fence)
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0,  # calls are bounded by their places; watches must never wait for one
@@ -67,7 +64,7 @@ class Session:
             # Compression would cost both sides more time than a cluster's network takes.
             headers={"User-Agent": self._agent, "Accept-Encoding": "identity"},
             auto_decompress=False,
-            trace_configs=[tracing],
+            request_class=_behind_a_fence(self._check_fence),
         )
         return self
 
@@ -129,10 +126,9 @@ class Session:
                 raise
             return await self._send(request, fresh, patience)
 
-    async def _check_fence(self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
-        call = context.trace_request_ctx
-        if call and self.fence is not None and not self.fence():
-            raise FencedError(call, "we may not write any more")
+    def _check_fence(self, method: str, path: str) -> None:
+        if method != "GET" and self.fence is not None and not self.fence():
+            raise FencedError(f"{method} {path}", "we may not write any more")
 
     async def _send(self, request: Request, token: str, patience: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         headers = {"Accept": request.accept, "Content-Type": request.content_type}
@@ -146,7 +142,6 @@ class Session:
             timeout=patience,
             allow_redirects=False,  # a token goes to the API and nowhere else
             server_hostname=self._config.server_name,
-            trace_request_ctx=request.call if request.method != "GET" else None,
         )
         if response.status < 300:
             return response
@@ -154,6 +149,17 @@ class Session:
             raise api_error(
                 request.call, response.status, await response.read(), response.headers.get("Retry-After", "")
             )
+
+
+def _behind_a_fence(check: Callable[[str, str], None]) -> type[aiohttp.ClientRequest]:
+    """Return a kind of request that is checked when its connection is there, right before it is written."""
+
+    class Fenced(aiohttp.ClientRequest):
+        async def send(self, conn: Any) -> aiohttp.ClientResponse:
+            check(self.method, self.url.path)
+            return await super().send(conn)
+
+    return Fenced
 
 
 def _abandon(response: aiohttp.ClientResponse) -> None:
