@@ -124,7 +124,7 @@ class Scene:
 async def measure(console: Console, tenants: int, folder: Path) -> Measured:
     """Run all parts on one API."""
     found = Measured(tenants)
-    async with cluster(folder, "--max-requests-inflight=400") as made:
+    async with cluster(folder, "--audit-log-maxsize=10000") as made:
         scene = Scene(made, tenants)
         watching = asyncio.create_task(scene.informer.run())
         await made.namespace("shop")

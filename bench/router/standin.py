@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bench.router.systems import HERE, LOAD_CORE, Upstreams, find_program
 
-FIRST_PORT = 20_000
+FIRST_PORTS = range(20_000, 30_000, 2_000)
+"""Where to look for as many free ports in a row as there are pods, below those that the kernel gives to clients."""
 
 
 def build_standin(folder: Path) -> Path:
@@ -23,18 +24,20 @@ def build_standin(folder: Path) -> Path:
 
 @asynccontextmanager
 async def standing_in(binary: Path, count: int) -> AsyncIterator[Upstreams]:
-    """Answer on so many ports, from the load's core. Raises `RuntimeError`."""
-    process = await asyncio.create_subprocess_exec(
-        *("taskset", "-c", LOAD_CORE, str(binary), "-first", str(FIRST_PORT), "-count", str(count)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        if await process.stdout.readline() != b"ready\n":
-            raise RuntimeError(f"The stand-in for pods did not start; is a port from {FIRST_PORT} on in use?")
-        yield Upstreams(range(FIRST_PORT, FIRST_PORT + count))
-    finally:
-        process.stdin.close()
-        await process.wait()
+    """Answer on so many ports in a row, from the load's core. Raises `RuntimeError`."""
+    for first in FIRST_PORTS:
+        process = await asyncio.create_subprocess_exec(
+            *("taskset", "-c", LOAD_CORE, str(binary), "-first", str(first), "-count", str(count)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            if await process.stdout.readline() == b"ready\n":
+                yield Upstreams(range(first, first + count))
+                return
+        finally:
+            process.stdin.close()
+            await process.wait()
+    raise RuntimeError("The stand-in for pods did not start: it found no free ports in a row; its output says more.")
