@@ -17,7 +17,9 @@ import structlog
 
 from comanda_contract.names import LABEL_GROUP, LABEL_MANAGED_BY, LABEL_SOURCE
 from comanda_contract.resources import BotPool, WhatsAppApp
+from comanda_kube.backoff import Backoff
 from comanda_kube.client import Client
+from comanda_kube.errors import ApiError
 from comanda_kube.informer import Informer, Pace
 from comanda_kube.resources import CONFIG_MAPS, PODS, SECRETS, Resource, Selection
 from comanda_kube.store import Change
@@ -123,11 +125,22 @@ class Watches:
             keys |= state.place(tenant)
             if number % MANY == 0:
                 await asyncio.sleep(0)
+        lost = await self._find_lost()
         self._began = True
-        if lost := await self._reconciler.find_lost():
+        if lost:
             self._state.deletions.vanished(lost)
             self._settle_deletions()
         self._reconciler.enqueue(keys | self.all_keys(), Priority.RESYNC)
+
+    async def _find_lost(self) -> set[str]:
+        """Return tenants that vanished while nobody watched; nothing is written before that is known."""
+        backoff = Backoff(0.2, 10.0)
+        while True:
+            try:
+                return await self._reconciler.find_lost()
+            except ApiError as error:
+                _log.warning("shards_not_read", call=error.call, code=error.code)
+                await asyncio.sleep(backoff.next())
 
     def all_keys(self) -> set[Key]:
         """Return every key that there is to look at."""
