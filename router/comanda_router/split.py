@@ -26,7 +26,11 @@ from comanda_contract.cloud.webhook import (
 )
 from comanda_contract.deliveries import NO_CONTACT, Delivery
 
-_any_json = msgspec.json.Decoder().decode
+_any_json = msgspec.json.Decoder(msgspec.Raw).decode
+"""Reads any JSON by its grammar alone: a number that no machine holds is one all the same."""
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding a part raises that has another shape, or letters or numbers that are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ def split_usual(app: str, body: bytes) -> tuple[Delivery, ...] | None:
     """
     try:
         envelope = _decode_usual(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         return None
     deliveries: list[Delivery] = []
     for entry in envelope.entry or ():
@@ -102,7 +106,8 @@ def split_any(app: str, body: bytes) -> Split:
         envelope = _envelope(body)
     except NotJsonError:
         # Half a surrogate pair is JSON by its grammar, but our decoder refuses it; no message may be lost for that.
-        envelope = _envelope(whole_characters(body))
+        body = whole_characters(body)
+        envelope = _envelope(body)
     if envelope is None:
         return Split((), (Unroutable("", "", body),))
     deliveries: list[Delivery] = []
@@ -153,11 +158,11 @@ def _envelope(body: bytes) -> Envelope | None:
     try:
         try:
             return decode_envelope(body)
-        except msgspec.ValidationError:
+        except msgspec.DecodeError:
             # The decoder stops at the first thing that does not fit, so what follows may still be no JSON.
             _any_json(body)
             return None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise NotJsonError(str(error)) from None
 
 
@@ -171,7 +176,7 @@ def _add_change(deliveries: list[Delivery], app: str, entry: Entry, change: Chan
     """Add the deliveries of one change; False when it names no number."""
     try:
         value = decode_value(change.value)
-    except msgspec.ValidationError:
+    except _UNREADABLE:
         return False
     number = number_of(value)
     if not number:
@@ -201,7 +206,7 @@ def _add_items(deliveries: list[Delivery], origin: _Origin, value: Value) -> Non
     for item in value.messages or ():
         try:
             keys = decode_item_keys(item)
-        except msgspec.ValidationError:
+        except _UNREADABLE:
             keys = _NO_KEYS
         deliveries.append(
             Delivery(
@@ -218,7 +223,7 @@ def _add_items(deliveries: list[Delivery], origin: _Origin, value: Value) -> Non
     for item in value.statuses or ():
         try:
             keys = decode_item_keys(item)
-        except msgspec.ValidationError:
+        except _UNREADABLE:
             keys = _NO_KEYS
         deliveries.append(
             Delivery(
@@ -239,7 +244,7 @@ def _by_id(contacts: Sequence[msgspec.Raw]) -> dict[str, msgspec.Raw]:
     for contact in contacts:
         try:
             keys = decode_contact_keys(contact)
-        except msgspec.ValidationError:
+        except _UNREADABLE:
             continue
         if keys.wa_id:
             by_id.setdefault(keys.wa_id, contact)
@@ -252,7 +257,7 @@ def sender_of(item: msgspec.Raw) -> str:
     """Return by which address a message's sender is known; "" when it names none."""
     try:
         keys = decode_item_keys(item)
-    except msgspec.ValidationError:
+    except _UNREADABLE:
         return ""
     return keys.sender or keys.from_user_id
 

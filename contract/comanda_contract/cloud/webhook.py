@@ -79,7 +79,7 @@ def number_of(value: Value) -> str:
         return value.metadata.phone_number_id
     try:
         return _decode_recipient(value.recipient).phone_number_id
-    except msgspec.ValidationError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
 
 
