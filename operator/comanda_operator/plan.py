@@ -30,6 +30,10 @@ from comanda_operator.world import DocumentRecord, SecretRecord, World, pool_of
 
 Resource = TenantRecord | BotPool | WhatsAppApp
 
+LONGEST_SECRET = 4096
+"""Characters of a secret value; Meta's tokens have some hundred."""
+_UNSEEN = "unseen"
+"""Local mode names the keys of Secrets and looks at no value here."""
 MESSAGE_CHARACTERS = 1024
 """More does not fit into a condition."""
 
@@ -149,7 +153,7 @@ def world_of(observed: Observed) -> World:
     for pool in observed.pools:
         world.put_pool(pool.metadata.key, pool)
     for key, names in observed.secret_keys.items():
-        world.put_secret(key, SecretRecord("", dict.fromkeys(names, "")))
+        world.put_secret(key, SecretRecord("", dict.fromkeys(names, _UNSEEN)))
     for key, documents in observed.documents.items():
         world.put_document(key, DocumentRecord("", documents))
     for tenant in map(record_of, observed.tenants):
@@ -372,7 +376,27 @@ def _missing(world: World, resource: TenantRecord | WhatsAppApp, secret: str, ke
     if missing:
         message = f"Secret {secret} has no key {' and no key '.join(missing)}; add it."
         return _fails("CredentialsReady", resource, "SecretKeyMissing", message)
+    wrong = sorted(key for key in keys if not _holds_value(key, known.values[key]))
+    if wrong:
+        message = f"key {' and key '.join(wrong)} of Secret {secret} is empty, or too long, or no plain text; mend it."
+        return _fails("CredentialsReady", resource, "SecretValueInvalid", message)
     return None
+
+
+def is_usable(value: str) -> bool:
+    """Tell whether a secret value is what Meta gives out: printable ASCII without spaces, and not long.
+
+    Anything else could not be sent in a header, and would only take room from other tenants.
+    """
+    return 0 < len(value) <= LONGEST_SECRET and value.isascii() and value.isprintable() and " " not in value
+
+
+def _holds_value(key: str, value: str) -> bool:
+    """Tell whether a key of a Secret can be used; verify tokens may be several, and hold spaces."""
+    value = value.strip()
+    if key == VERIFY_TOKEN_KEY:
+        value = "".join(value.split())
+    return is_usable(value)
 
 
 def _absence(world: World) -> str:

@@ -58,6 +58,11 @@ REASONS: dict[str, Reason] = {
         "The Secret lacks a key.",
         "Add the key: accessToken for a tenant, appSecret and verifyToken for an app. What was served before goes on.",
     ),
+    "SecretValueInvalid": Reason(
+        "CredentialsReady",
+        "A key of the Secret is empty, longer than 4,096 characters, or holds spaces or other than printable ASCII.",
+        "Put the value there as Meta shows it. What was served before goes on with the last one that was good.",
+    ),
     "Scheduled": Reason("Scheduled", "It has a place: in its pool, or in pods of its own."),
     "PoolMissing": Reason(
         "Scheduled",
@@ -73,6 +78,11 @@ REASONS: dict[str, Reason] = {
         "Scheduled",
         "The ConfigMap with flow and menu does not exist, or lacks the label comanda.dev/source.",
         "Create it; or `kubectl label configmap NAME comanda.dev/source=true`; or remove spec.flow.",
+    ),
+    "ConfigMapInvalid": Reason(
+        "Scheduled",
+        "The flow or menu in its ConfigMap is no YAML, no mapping, or too large; the message names the key.",
+        "Mend it: `comanda validate` names the line. What was good before stays in force, if anything was.",
     ),
     "HandlerNotRun": Reason(
         "Scheduled", "This version does not run handlers of type bridge.", "Use handler type flow or python."

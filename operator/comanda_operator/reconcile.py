@@ -20,42 +20,41 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-import msgspec
 import structlog
-import yaml
 
 from comanda_contract.names import API_GROUP, API_VERSION, group_key, shard_name
 from comanda_contract.resources import BotPool, WhatsAppApp, WhatsAppTenant
-from comanda_contract.tenancy import TenantSettings, decode_credentials, decode_tenants
 from comanda_kube.client import Client
 from comanda_kube.errors import NotFoundError
 from comanda_kube.events import Recorder, Said
 from comanda_kube.resources import PODS, SECRETS, Json, Resource
 from comanda_operator.acknowledge import Acknowledger
 from comanda_operator.apply import Writer
+from comanda_operator.contents import NOTHING, Gathering, read_told
 from comanda_operator.live import Described, LiveObject
 from comanda_operator.manifests.apps import APPS_SECRET, app_values, apps_secret
 from comanda_operator.manifests.group import KINDS, Wanted, group_objects, stamped
 from comanda_operator.manifests.names import (
     ANNOTATION_CONTENT,
     ANNOTATION_OWNER,
+    ANNOTATION_PROBLEMS,
     ANNOTATION_SOURCES,
     ANNOTATION_TOUCHED,
 )
-from comanda_operator.manifests.pods import CREDENTIALS_FILE, TENANTS_FILE
 from comanda_operator.manifests.shards import (
     STOP_BYTES,
     Shard,
     content_digest,
     make_shard,
+    read_problems,
     shard_secret,
     sources_digest,
 )
 from comanda_operator.metrics import SHARD_BYTES
-from comanda_operator.plan import GroupPlan, judge_app, judge_pool, plan_apps, plan_tenant, webhook_path
+from comanda_operator.plan import GroupPlan, judge_app, judge_pool, plan_apps, webhook_path
 from comanda_operator.queue import KeyedQueue, Priority
 from comanda_operator.records import ConditionRecord, TenantRecord
-from comanda_operator.state import Key, Settled, ShardKey, State
+from comanda_operator.state import Key, Settled, ShardKey, State, said_of_documents
 from comanda_operator.status import (
     READY,
     conditions_json,
@@ -100,6 +99,7 @@ class Reconciler:
         self._recorder = recorder
         self._verified: dict[str, str] = {}
         """Versions of shard Secrets whose content is known to be what their digest says."""
+        self._largest = 0
         self._touched: dict[str, tuple[str, float]] = {}
         self._rush = 0.0
         """When the new tenants that came would have come at the pace that is no rush."""
@@ -252,10 +252,16 @@ class Reconciler:
         digest = sources_digest(group.uid, sources.values(), state.deletions.held)
         if live is not None and await self._is_current(group, live, digest):
             content = live.annotations[ANNOTATION_CONTENT]
+            problems = read_problems(live.annotations.get(ANNOTATION_PROBLEMS, ""))
         else:
-            content = await self._write_shard(group, key, tenants, live, digest)
-        state.settled[key] = Settled(content, sources, stamps)
+            shard = await self._write_shard(group, key, tenants, live, digest)
+            content, problems = shard.content, shard.problems
+        told = {name: stamp for name, stamp in stamps.items() if name not in problems.left_out}
+        state.settled[key] = Settled(content, sources, told, problems.broken)
         self.acknowledger.want(key, content)
+        said = {tenant.key: said_of_documents(tenant) for tenant in tenants}
+        judged_otherwise = {name for name, problem in said.items() if problem != problems.broken.get(name, "")}
+        self.enqueue({Key("tenant", name) for name in judged_otherwise}, Priority.EDIT)
 
     async def _is_current(self, group: GroupPlan, live: Described, digest: str) -> bool:
         """Tell whether a shard was made from these sources and holds what it says, which is read once a version."""
@@ -270,68 +276,26 @@ class Reconciler:
 
     async def _write_shard(
         self, group: GroupPlan, key: ShardKey, tenants: list[TenantRecord], live: Described | None, digest: str
-    ) -> str:
-        settings, tokens = await self._contents(tenants, live)
-        shard = make_shard(digest, self._group_key(group), settings, tokens)
+    ) -> Shard:
+        gathering = Gathering.of(self._state, tenants)
+        last = read_told(await self._files_of(live)) if gathering.needs_last and live is not None else NOTHING
+        contents = gathering.finish(last)
+        shard = make_shard(digest, self._group_key(group), contents.settings, contents.tokens, contents.problems)
         if shard.size > STOP_BYTES:
             self._say_too_large(group, key, shard)
             raise ShardTooLargeError
-        SHARD_BYTES.set(max(SHARD_BYTES._value.get(), shard.size))  # noqa: SLF001 - a gauge of a maximum
+        self._largest = max(self._largest, shard.size)
+        SHARD_BYTES.set(self._largest)
         await self._writer.make(Wanted(SECRETS, shard_secret(group, key.number, shard)), None)
         self._verified.pop(f"{group.namespace}/{shard_name(group.name, key.number)}", None)
         self._queue.add(Key("pods", group.key), Priority.ROTATION)
-        return shard.content
-
-    async def _contents(
-        self, tenants: list[TenantRecord], live: Described | None
-    ) -> tuple[list[TenantSettings], dict[str, str]]:
-        """Return what pods are told of tenants: of one whose Secret or ConfigMap is broken what they were told last.
-
-        So are those whose deletion is doubted.
-        """
-        state = self._state
-        settings: list[TenantSettings] = []
-        tokens: dict[str, str] = {}
-        last: tuple[Mapping[str, TenantSettings], Mapping[str, str]] | None = None
-        held = state.deletions.held - state.world.tenants.keys()
-        if held and live is not None:
-            last = _told(await self._files_of(live))
-            kept = [last[0][name] for name in sorted(held & last[0].keys())]
-            settings += kept
-            tokens |= {each.phone_number_id: last[1].get(each.phone_number_id, "") for each in kept}
-        for tenant in tenants:
-            number = tenant.spec.phone_number_id
-            documents = self._documents(tenant)
-            token = state.token(tenant)
-            if (documents is None or not token) and last is None:
-                last = _told(await self._files_of(live)) if live is not None else ({}, {})
-            before = last[0].get(tenant.key) if last is not None else None
-            token = token or (last[1].get(number, "") if last is not None else "")
-            if documents is None and before is not None:
-                documents = {"flow.yaml": before.flow, "restaurant.yaml": before.restaurant}
-            if not token or documents is None or state.world.app(tenant.spec.app_ref) is None:
-                continue  # nothing to go on with; its conditions say so
-            settings.append(plan_tenant(state.world, tenant, documents).settings)
-            tokens[number] = token
-        return settings, tokens
-
-    def _documents(self, tenant: TenantRecord) -> Mapping[str, Any] | None:
-        """Return a tenant's flow and menu, parsed; None while they cannot be read."""
-        if tenant.documents is None:
-            return {}
-        record = self._state.world.documents.get(tenant.documents)
-        if record is None:
-            return None
-        try:
-            return {name: yaml.load(text, _Loader) for name, text in record.texts.items()}  # noqa: S506 - it is a safe one
-        except yaml.YAMLError:
-            return None
+        return shard
 
     async def find_lost(self) -> set[str]:
         """Return the tenants that pods were told of and that are no more: they vanished while nobody watched."""
         lost: set[str] = set()
         for described in list(self._state.shards.values()):
-            lost |= _told(await self._files_of(described))[0].keys()
+            lost |= read_told(await self._files_of(described)).settings.keys()
         return lost - self._state.world.tenants.keys()
 
     async def _files_of(self, described: Described) -> Mapping[str, bytes]:
@@ -425,18 +389,6 @@ class Reconciler:
             regarding = {"apiVersion": POOLS.api_version, "kind": "BotPool", "uid": pool.metadata.uid}
             names = {"namespace": pool.metadata.namespace, "name": pool.metadata.name}
             self._recorder.say(Said({**regarding, **names}, "ShardTooLarge", note, "Warning"))
-
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _told(files: Mapping[str, bytes]) -> tuple[Mapping[str, TenantSettings], Mapping[str, str]]:
-    """Return what a shard says: settings by tenant, tokens by number."""
-    try:
-        settings = {each.tenant: each for each in decode_tenants(files.get(TENANTS_FILE, b"{}")).tenants}
-        return settings, decode_credentials(files.get(CREDENTIALS_FILE, b"{}")).access_tokens
-    except msgspec.DecodeError:
-        return {}, {}
 
 
 def _now() -> str:

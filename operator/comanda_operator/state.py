@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from comanda_contract.names import shard_of
-from comanda_contract.resources import BotPool
+from comanda_contract.resources import BotPool, Condition
 from comanda_contract.resources.tenant import ACCESS_TOKEN_KEY
 from comanda_operator.deletions import Deletions
 from comanda_operator.live import Described, LiveObject, PodRecord
 from comanda_operator.manifests.names import Site
 from comanda_operator.manifests.shards import Source, token_digest
-from comanda_operator.plan import GroupPlan, Verdict, judge_tenant, plan_own, plan_pool
+from comanda_operator.plan import GroupPlan, Verdict, is_usable, judge_tenant, plan_own, plan_pool
 from comanda_operator.records import TenantRecord
 from comanda_operator.status import Stamp, acknowledged_before
 from comanda_operator.world import World
@@ -46,6 +46,8 @@ class Settled:
     content: str
     sources: Mapping[str, Source]
     stamps: Mapping[str, Stamp]
+    broken: Mapping[str, str]
+    """Tenants whose flow or menu cannot be used, with a sentence for each."""
 
 
 @dataclass
@@ -74,6 +76,7 @@ class State:
             # Who deletes a pool must not take its tenants off the air: its pods stay until they have another place.
             place = self.placed.get(tenant.key)
             verdict = replace(verdict, group=place.group if place is not None else tenant.status.group)
+        verdict = self._with_documents(tenant, verdict)
         return self._within_policy(tenant, verdict) if self.site.allowed_images else verdict
 
     def place(self, key: str) -> set[Key]:
@@ -142,7 +145,8 @@ class State:
     def token(self, tenant: TenantRecord) -> str:
         """Return a tenant's access token; "" while its Secret has none that can be used."""
         secret = self.world.secrets.get(tenant.secret)
-        return secret.values.get(ACCESS_TOKEN_KEY, "").strip() if secret is not None else ""
+        token = secret.values.get(ACCESS_TOKEN_KEY, "").strip() if secret is not None else ""
+        return token if is_usable(token) else ""
 
     def stamp(self, tenant: TenantRecord, group: str) -> Stamp:
         """Return what pods should have of a tenant. With a broken Secret they keep the token that they have."""
@@ -184,6 +188,17 @@ class State:
             concerned |= {Key("shard", *place), Key("group", place.group)}
         return concerned
 
+    def _with_documents(self, tenant: TenantRecord, verdict: Verdict) -> Verdict:
+        """Say of a tenant that its flow or menu is wrong, which is found when its shard is made."""
+        place = self.placed.get(tenant.key)
+        settled = self.settled.get(place) if place is not None else None
+        # A new leader has not looked at the shard yet: what was said before holds.
+        problem = settled.broken.get(tenant.key, "") if settled is not None else said_of_documents(tenant)
+        scheduled = verdict.condition("Scheduled")
+        if not problem or scheduled is None or scheduled.status != "True":
+            return verdict
+        return _refuse(verdict, scheduled, CONFIG_MAP_INVALID, problem)
+
     def _within_policy(self, tenant: TenantRecord, verdict: Verdict) -> Verdict:
         if tenant.spec.plan != "enterprise" or not verdict.group or self.allows(tenant.enterprise.image):
             return verdict
@@ -191,16 +206,27 @@ class State:
         scheduled = verdict.condition("Scheduled")
         assert scheduled is not None, "what has a group was scheduled"  # noqa: S101
         message = f"image {tenant.enterprise.image} may not run here; allowed are those that begin with {allowed}."
-        refused = scheduled.model_copy(update={"status": "False", "reason": "ImageNotAllowed", "message": message})
-        others = tuple(each for each in verdict.conditions if each is not scheduled)
-        return replace(verdict, conditions=(*others, refused), group="")
+        return replace(_refuse(verdict, scheduled, "ImageNotAllowed", message), group="")
 
     def allows(self, image: str) -> bool:
         """Tell whether an image may run here."""
         return not self.site.allowed_images or image.startswith(self.site.allowed_images)
 
 
+CONFIG_MAP_INVALID = "ConfigMapInvalid"
 _NOTHING = Stamp("", 0, "")
+
+
+def said_of_documents(tenant: TenantRecord) -> str:
+    """Return what a tenant's status says of a flow or menu that cannot be used; "" when it says nothing."""
+    scheduled = tenant.status.condition("Scheduled")
+    return scheduled.message if scheduled is not None and scheduled.reason == CONFIG_MAP_INVALID else ""
+
+
+def _refuse(verdict: Verdict, condition: Condition, reason: str, message: str) -> Verdict:
+    """Return a verdict with one of its conditions failed."""
+    failed = condition.model_copy(update={"status": "False", "reason": reason, "message": message})
+    return replace(verdict, conditions=tuple(failed if each is condition else each for each in verdict.conditions))
 
 
 def group_label(described: Described) -> str:

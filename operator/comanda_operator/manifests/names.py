@@ -30,6 +30,8 @@ ANNOTATION_SOURCES = f"{API_GROUP}/sources"
 """Digest of the versions of all that a shard was made from."""
 ANNOTATION_CONTENT = f"{API_GROUP}/content"
 """Keyed digest of what a shard holds; pods report the same once they have loaded it."""
+ANNOTATION_PROBLEMS = f"{API_GROUP}/problems"
+"""What of a shard's sources could not be used, as the JSON of `Problems`; empty when all could."""
 ANNOTATION_TOUCHED = f"{API_GROUP}/touched"
 """On a pod: what makes its node look at the pod's Secrets now, and not within a minute."""
 

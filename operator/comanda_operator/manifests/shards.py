@@ -18,7 +18,13 @@ import msgspec
 from comanda_contract.names import shard_name
 from comanda_contract.tenancy import CredentialShard, TenantSettings, TenantShard, shard_digest
 from comanda_kube.resources import Json
-from comanda_operator.manifests.names import ANNOTATION_CONTENT, ANNOTATION_SOURCES, LABEL_SHARD, metadata
+from comanda_operator.manifests.names import (
+    ANNOTATION_CONTENT,
+    ANNOTATION_PROBLEMS,
+    ANNOTATION_SOURCES,
+    LABEL_SHARD,
+    metadata,
+)
 from comanda_operator.manifests.pods import CREDENTIALS_FILE, TENANTS_FILE
 from comanda_operator.plan import GroupPlan
 
@@ -42,12 +48,33 @@ class Source:
     """Generation, version of the Secret, version of the ConfigMap, generation of the app."""
 
 
+class Problems(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What of a shard's sources could not be used.
+
+    It is kept on the shard, so that a new leader knows it without reading all sources again.
+    """
+
+    broken: dict[str, str] = {}
+    """Tenants whose flow or menu is wrong, with a sentence for each; pods have what was good before, if there was."""
+    left_out: tuple[str, ...] = ()
+    """Tenants that pods are told nothing of."""
+
+
+def read_problems(annotation: str) -> Problems:
+    """Read them from a shard's annotation; what somebody else wrote there counts for none."""
+    try:
+        return msgspec.json.decode(annotation, type=Problems) if annotation else Problems()
+    except msgspec.DecodeError:
+        return Problems()
+
+
 @dataclass(frozen=True)
 class Shard:
     """A shard as it should be. `files` are its contents by name."""
 
     sources: str
     content: str
+    problems: Problems
     files: Mapping[str, bytes] = field(repr=False)
 
     @property
@@ -65,14 +92,20 @@ def sources_digest(group_uid: str, sources: Iterable[Source], held: Iterable[str
     return hashlib.sha256(msgspec.json.encode([FORMAT, group_uid, rows, sorted(held)])).hexdigest()[:32]
 
 
-def make_shard(sources: str, key: bytes, tenants: Sequence[TenantSettings], tokens: Mapping[str, str]) -> Shard:
+def make_shard(
+    sources: str,
+    key: bytes,
+    tenants: Sequence[TenantSettings],
+    tokens: Mapping[str, str],
+    problems: Problems | None = None,
+) -> Shard:
     """Return a shard of these tenants and tokens (by phone number id); `key` is the group's."""
     ordered = tuple(sorted(tenants, key=lambda each: each.phone_number_id))
     files = {
         TENANTS_FILE: _encode(TenantShard(tenants=ordered)),
         CREDENTIALS_FILE: _encode(CredentialShard(access_tokens=dict(sorted(tokens.items())))),
     }
-    return Shard(sources, content_digest(key, files), files)
+    return Shard(sources, content_digest(key, files), problems or Problems(), files)
 
 
 def content_digest(key: bytes, files: Mapping[str, bytes]) -> str:
@@ -83,7 +116,12 @@ def content_digest(key: bytes, files: Mapping[str, bytes]) -> str:
 
 def shard_secret(group: GroupPlan, number: int, shard: Shard) -> Json:
     """Return a shard's Secret."""
-    annotations = {ANNOTATION_SOURCES: shard.sources, ANNOTATION_CONTENT: shard.content}
+    problems = _encode(shard.problems).decode() if shard.problems != Problems() else ""
+    annotations = {
+        ANNOTATION_SOURCES: shard.sources,
+        ANNOTATION_CONTENT: shard.content,
+        ANNOTATION_PROBLEMS: problems,
+    }
     described: dict[str, Any] = metadata(group, shard_name(group.name, number))
     described["labels"][LABEL_SHARD] = f"{number:02}"
     described["annotations"] |= annotations

@@ -1,0 +1,124 @@
+"""What pods are told of the tenants of a shard: what their sources say or, where those are broken, what was told last.
+
+Pure; what was told last is in the shard, and is only read when it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from comanda_contract.errors import InvalidInputError
+from comanda_contract.resources.tenant import FLOW_KEY, RESTAURANT_KEY
+from comanda_contract.tenancy import TenantSettings, decode_credentials, decode_tenants
+from comanda_operator.documents import read_documents
+from comanda_operator.manifests.pods import CREDENTIALS_FILE, TENANTS_FILE
+from comanda_operator.manifests.shards import Problems
+from comanda_operator.plan import plan_tenant
+from comanda_operator.records import TenantRecord
+from comanda_operator.state import State
+
+PROBLEM_CHARACTERS = 200
+"""Of each tenant's on a shard, whose annotations hold 256 KiB at most."""
+
+
+class Told(NamedTuple):
+    """What a shard says: settings by tenant, tokens by number."""
+
+    settings: Mapping[str, TenantSettings]
+    tokens: Mapping[str, str]
+
+
+NOTHING = Told({}, {})
+
+
+def read_told(files: Mapping[str, bytes]) -> Told:
+    """Read what a shard's files say; nothing of those that somebody else wrote."""
+    try:
+        tenants = decode_tenants(files.get(TENANTS_FILE, b"{}")).tenants
+        return Told(
+            {each.tenant: each for each in tenants},
+            decode_credentials(files.get(CREDENTIALS_FILE, b"{}")).access_tokens,
+        )
+    except msgspec.DecodeError:
+        return NOTHING
+
+
+class _Part(NamedTuple):
+    tenant: TenantRecord
+    settings: TenantSettings | None
+    token: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What goes into a shard."""
+
+    settings: Sequence[TenantSettings]
+    tokens: Mapping[str, str]
+    problems: Problems
+
+
+@dataclass
+class Gathering:
+    """The tenants of a shard with what their sources say."""
+
+    state: State
+    parts: list[_Part] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, state: State, tenants: Sequence[TenantRecord]) -> Gathering:
+        """Read the sources of tenants."""
+        made = cls(state)
+        made.parts = [_Part(tenant, made._settings_of(tenant), state.token(tenant)) for tenant in tenants]
+        return made
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Tenants that are no more, and whose deletion is doubted: wherever they are, they stay."""
+        return frozenset(self.state.deletions.held - self.state.world.tenants.keys())
+
+    @property
+    def needs_last(self) -> bool:
+        """Whether what was told last is needed."""
+        return bool(self.held) or any(part.settings is None or not part.token for part in self.parts)
+
+    def finish(self, last: Told) -> Contents:
+        """Return the contents, with what was told last where the sources do not say it."""
+        settings = [last.settings[name] for name in sorted(self.held & last.settings.keys())]
+        tokens = {each.phone_number_id: last.tokens.get(each.phone_number_id, "") for each in settings}
+        left_out: list[str] = []
+        for tenant, found, token in self.parts:
+            number = tenant.spec.phone_number_id
+            known = found or self._with_documents_of(last.settings.get(tenant.key), tenant)
+            known_token = token or last.tokens.get(number, "")
+            if known is None or not known_token:
+                left_out.append(tenant.key)
+                continue
+            settings.append(known)
+            tokens[number] = known_token
+        return Contents(settings, tokens, Problems(self.broken, tuple(left_out)))
+
+    def _settings_of(self, tenant: TenantRecord) -> TenantSettings | None:
+        """Return what a tenant's sources say; None while they cannot be used."""
+        world = self.state.world
+        record = world.documents.get(tenant.documents) if tenant.documents is not None else None
+        if world.app(tenant.spec.app_ref) is None or (record is None and tenant.documents is not None):
+            return None  # its conditions say so
+        try:
+            documents = read_documents(record.texts) if record is not None else {}
+        except InvalidInputError as error:
+            self.broken[tenant.key] = f"ConfigMap {tenant.documents}: {error.message}"[:PROBLEM_CHARACTERS]
+            return None
+        return plan_tenant(world, tenant, documents).settings
+
+    def _with_documents_of(self, before: TenantSettings | None, tenant: TenantRecord) -> TenantSettings | None:
+        """Return a tenant's settings with the flow and menu that its pods have; without its app all as they have it."""
+        if before is None or self.state.world.app(tenant.spec.app_ref) is None:
+            return before
+        documents = {FLOW_KEY: before.flow, RESTAURANT_KEY: before.restaurant}
+        return plan_tenant(self.state.world, tenant, documents).settings
