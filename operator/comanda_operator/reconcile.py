@@ -225,18 +225,24 @@ class Reconciler:
     async def _remove_group(self, key: str) -> None:
         """Remove the objects of a group that is wanted no more; its volumes stay."""
         state = self._state
-        children = list(state.children_of(key))
-        owners = {live.metadata.annotations.get(ANNOTATION_OWNER, "").partition("/")[2] for _, live in children}
-        if any(place.group == key for place in state.placed.values()) or owners & state.deletions.held:
+        children, shards = list(state.children_of(key)), state.shards_of(key)
+        if any(place.group == key for place in state.placed.values()) or await self._is_doubted(children, shards):
             return
         self.acknowledger.forget(key)
         order = list(KINDS)
         for kind, live in sorted(children, key=lambda each: order.index(each[0]), reverse=True):
             await self._writer.remove(KINDS[kind], live)
-        namespace, _, name = key.partition("/")
-        for described in list(state.shards.values()):
-            if described.namespace == namespace and described.labels.get("comanda.dev/group") == name:
-                await self._writer.remove(SECRETS, LiveObject(described, {}))
+        for described in shards:
+            await self._writer.remove(SECRETS, LiveObject(described, {}))
+
+    async def _is_doubted(self, children: list[tuple[str, LiveObject]], shards: list[Described]) -> bool:
+        """Tell whether a group may still serve tenants whose deletion is doubted: its own, or any of its pool."""
+        held = self._state.deletions.held
+        if not held:
+            return False
+        described = [*(live.metadata for _, live in children), *shards]
+        owners = {each.annotations.get(ANNOTATION_OWNER, "").partition("/")[2] for each in described}
+        return bool(owners & held or await self._told_of(shards) & held)
 
     async def _shard(self, key: ShardKey) -> None:
         state = self._state
@@ -293,10 +299,11 @@ class Reconciler:
 
     async def find_lost(self) -> set[str]:
         """Return the tenants that pods were told of and that are no more: they vanished while nobody watched."""
-        lost: set[str] = set()
-        for described in list(self._state.shards.values()):
-            lost |= read_told(await self._files_of(described)).settings.keys()
-        return lost - self._state.world.tenants.keys()
+        return await self._told_of(list(self._state.shards.values())) - self._state.world.tenants.keys()
+
+    async def _told_of(self, shards: list[Described]) -> set[str]:
+        """Return the tenants that pods are told of by some shards."""
+        return {name for each in shards for name in read_told(await self._files_of(each)).settings}
 
     async def _files_of(self, described: Described) -> Mapping[str, bytes]:
         try:

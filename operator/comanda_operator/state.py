@@ -173,6 +173,11 @@ class State:
         return ShardKey(group, shard_of(tenant.spec.phone_number_id) if tenant.spec.plan == "standard" else 0)
 
     def _change_place(self, key: str, before: ShardKey | None, place: ShardKey | None) -> set[Key]:
+    def shards_of(self, group: str) -> list[Described]:
+        """Return the shards of a group that there are."""
+        namespace, _, name = group.partition("/")
+        return [each for each in self.shards.values() if each.namespace == namespace and group_label(each) == name]
+
         concerned: set[Key] = set()
         if before is not None:
             self.members[before].discard(key)

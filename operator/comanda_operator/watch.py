@@ -146,7 +146,8 @@ class Watches:
         """Return every key that there is to look at."""
         state = self._state
         children = (live.metadata for objects in state.objects.values() for live in objects.values())
-        orphans = {f"{each.namespace}/{group_label(each)}" for each in children if group_label(each)}
+        described = (*children, *state.shards.values())
+        orphans = {f"{each.namespace}/{group_label(each)}" for each in described if group_label(each)}
         return {
             *(Key("tenant", key) for key in state.world.tenants),
             *(Key("pool", key) for key in state.world.pools),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from comanda_kube.resources import CONFIG_MAPS
 from comanda_operator.deletions import CONFIRM_KEY, CONFIRM_NAME, Deletions, is_doubtful
-from comanda_operator.reconcile import TENANTS
+from comanda_operator.reconcile import POOLS, TENANTS
 from tests.harness import until
 from tests.test_operator.cluster import HOME, SOURCE, Cluster, Nodes, cluster
 
@@ -97,3 +97,37 @@ async def test_tenants_that_vanish_together_keep_their_service_until_that_is_con
                 return await served(site) == {f"{shop}/single"}
 
             await until(is_forgotten, what="only the one that is left is served")
+
+
+@pytest.mark.timeout(240)
+async def test_a_pool_that_vanishes_with_its_tenants_stays_until_that_is_confirmed(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as site:
+        await site.app()
+        await site.pool()
+        shop = await site.namespace()
+        names = [f"t{number}" for number in range(MANY)]
+        for name in names:
+            await site.tenant(shop, name)
+        async with site.operator() as operator, Nodes(site).running():
+            for name in names:
+                await site.becomes(TENANTS, shop, name, "Acknowledged")
+            await operator.end()
+            before = set(await site.objects_of(f"{HOME}/pool-default"))
+            for name in names:
+                await site.admin.delete(TENANTS, shop, name)
+            await site.admin.delete(POOLS, HOME, "default")
+            await operator.again()
+
+            async def is_held() -> bool:
+                return bool((await operator.health()).get("deletions_held") == MANY)
+
+            await until(is_held, what="the deletions are doubted")
+            await until(operator.is_idle)
+            assert set(await site.objects_of(f"{HOME}/pool-default")) == before, "settings, credentials and pods stay"
+            body = {"metadata": {"namespace": HOME, "name": CONFIRM_NAME, "labels": SOURCE}}
+            await site.admin.apply(CONFIG_MAPS, {**body, "data": {CONFIRM_KEY: str(MANY)}})
+
+            async def is_gone() -> bool:
+                return await site.objects_of(f"{HOME}/pool-default") == {}
+
+            await until(is_gone, what="the pool is gone")
