@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from comanda_kube.client import Client
 from comanda_kube.errors import NotFoundError
 from comanda_kube.kubeconfig import load_config
 from comanda_kube.resources import EVENTS, Selection
-from comanda_operator.reasons import REASONS
+from comanda_operator.reasons import REASONS, Reason
 from comanda_operator.reconcile import TENANTS
 
 CONDITIONS = (("mark", ""), ("type", "CONDITION"), ("reason", "REASON"), ("message", "MESSAGE…"))
@@ -26,6 +26,7 @@ _FACTS = (
     ("shard", "status", "shard"),
     ("webhook", "status", "webhookPath"),
     ("credentials", "status", "credentialsHash"),
+    ("token ends", "status", "tokenExpiresAt"),
 )
 
 
@@ -47,6 +48,12 @@ async def describe(namespace: str, name: str) -> Mapping[str, Any]:
     return {**tenant, "events": sorted(events, key=lambda event: str(event["eventTime"]))}
 
 
+def cures(conditions: Sequence[Mapping[str, Any]]) -> Mapping[str, Reason]:
+    """Return the reasons of conditions about which something is to be done; one that holds may be such, too."""
+    found = {each["reason"]: REASONS.get(each["reason"]) for each in conditions}
+    return {name: reason for name, reason in found.items() if reason is not None and reason.cure}
+
+
 def print_tenant(tenant: Mapping[str, Any]) -> None:
     """Print what serves a tenant, its conditions, and what to do about those that do not hold."""
     console = Console(highlight=False)
@@ -56,6 +63,9 @@ def print_tenant(tenant: Mapping[str, Any]) -> None:
         value = tenant.get(part, {}).get(field)
         if value is not None:
             console.print(f"  {label:<12} {value}", markup=False)
+    if quality := status.get("quality"):
+        words = " ".join(quality[name] for name in ("rating", "limit") if name in quality)
+        console.print(f"  {'quality':<12} {words}", markup=False)
     conditions = status.get("conditions", [])
     if not conditions:
         console.print("Nothing is known of it yet: is the operator running?", style="yellow")
@@ -66,10 +76,8 @@ def print_tenant(tenant: Mapping[str, Any]) -> None:
         console.print(
             "This speaks of an earlier edition; the operator has not come to the present one.", style="yellow"
         )
-    wrong = next((each for each in conditions if each["status"] != "True"), None)
-    reason = REASONS.get(wrong["reason"]) if wrong is not None else None
-    if wrong is not None and reason is not None:
-        console.print(f"\n[bold]{wrong['reason']}[/]: {reason.meaning}")
+    for name, reason in cures(conditions).items():
+        console.print(f"\n[bold]{name}[/]: {reason.meaning}")
         console.print(f"What to do: {reason.cure}", markup=False)
     for event in tenant["events"]:
         console.print(f"{event['eventTime'][:19]}  {event['type']}  {event['reason']}: {event['note']}", markup=False)

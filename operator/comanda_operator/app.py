@@ -11,6 +11,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from time import monotonic
 from typing import Any
 
@@ -23,6 +24,9 @@ from comanda_kube.errors import ApiError, NotFoundError, ObjectConflictError
 from comanda_kube.events import Recorder
 from comanda_kube.lease import Elector, LeasePace
 from comanda_operator.apply import NotLeadingError, Writer
+from comanda_operator.checking import Checker
+from comanda_operator.checks import CONNECTED
+from comanda_operator.graph import GraphReader
 from comanda_operator.manifests.names import MANAGER, Site
 from comanda_operator.metrics import LEADING, QUEUE_DEPTH, QUEUE_SECONDS, RECONCILE_SECONDS, RECONCILES, TENANTS
 from comanda_operator.queue import KeyedQueue, Priority
@@ -57,7 +61,16 @@ class Operator:
         self.state = State(site, read_master_key(settings))
         self._pace = pace
         writer = Writer(client, self._seconds_left, settings.writes_per_second)
-        self.reconciler = Reconciler(self.state, client, writer, self.queue, self.recorder, pod_port=settings.pod_port)
+        self.checker = _checker(settings, self.state, self.queue)
+        self.reconciler = Reconciler(
+            self.state,
+            client,
+            writer,
+            self.queue,
+            self.recorder,
+            pod_port=settings.pod_port,
+            checker=self.checker,
+        )
         self.watches = Watches(client, self.state, self.reconciler)
         self.tasks: list[asyncio.Task[Any]] = []
         self.supervisor: asyncio.Task[Any] | None = None
@@ -83,6 +96,7 @@ class Operator:
                 self.recorder.run(),
                 self._lead(),
                 self._measure(),
+                *([self._check(self.checker)] if self.checker is not None else []),
                 *(self._work() for _ in range(self._settings.workers)),
             ]
             own = [asyncio.create_task(part, name=getattr(part, "__qualname__", "part")) for part in parts]
@@ -100,6 +114,10 @@ class Operator:
         while True:
             await asyncio.sleep(self._settings.sweep_seconds)
             self.reconciler.enqueue(self.watches.all_keys(), Priority.RESYNC)
+
+    async def _check(self, checker: Checker) -> None:
+        await self.elector.leading.wait()
+        await checker.run()
 
     async def _work(self) -> None:
         await self.elector.leading.wait()
@@ -143,11 +161,14 @@ class Operator:
             await asyncio.sleep(_MEASURE_SECONDS)
 
     def _count_tenants(self) -> None:
-        ready = (tenant.status.condition(READY) for tenant in self.state.world.tenants.values())
-        counts = Counter(condition.reason if condition is not None else "None" for condition in ready)
+        counts: Counter[tuple[str, str]] = Counter()
+        for tenant in self.state.world.tenants.values():
+            for type_ in (READY, CONNECTED):
+                condition = tenant.status.condition(type_)
+                counts[type_, condition.reason if condition is not None else "None"] += 1
         TENANTS.clear()
-        for reason, count in counts.items():
-            TENANTS.labels(reason=reason).set(count)
+        for (type_, reason), count in counts.items():
+            TENANTS.labels(condition=type_, reason=reason).set(count)
 
 
 @asynccontextmanager
@@ -158,6 +179,19 @@ async def operator(settings: OperatorSettings, config: ClusterConfig) -> AsyncIt
         Client(config, MANAGER, concurrency=1, timeout_seconds=_RENEW_SECONDS) as electing,
     ):
         yield Operator(settings, client, electing)
+
+
+def _checker(settings: OperatorSettings, state: State, queue: KeyedQueue[Key]) -> Checker | None:
+    """Return what asks Meta of tenants; None when it is not to be asked."""
+    if not settings.meta_check_hours:
+        return None
+    return Checker(
+        state,
+        GraphReader(state.site.graph_url),
+        lambda tenant: queue.add(Key("tenant", tenant), Priority.RESYNC),
+        every=timedelta(hours=settings.meta_check_hours),
+        per_second=settings.meta_checks_per_second,
+    )
 
 
 def read_master_key(settings: OperatorSettings) -> bytes:

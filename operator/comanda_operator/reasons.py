@@ -117,4 +117,56 @@ REASONS: dict[str, Reason] = {
         "Name the Secret of a PostgreSQL in spec.database, or set replicas to 1.",
     ),
     "NotAccepted": Reason("Ready", "The pool has no pods.", "See its condition Accepted."),
+    "Connected": Reason("Connected", "Meta knows the number, lets it send, and hands its webhooks to the app."),
+    "TokenExpiring": Reason(
+        "Connected",
+        "The access token ends within 14 days. Until then all is well, so the condition is True.",
+        "Make a new token in Meta's business settings and put it into the Secret; pods take it up without a restart.",
+    ),
+    "TokenInvalid": Reason(
+        "Connected",
+        "Meta refuses the access token: it ended, was revoked, or never was one. Messages come in; none go out.",
+        "Put a new token into the Secret, under accessToken. What waits is sent then.",
+    ),
+    "TokenOfAnotherApp": Reason(
+        "Connected",
+        "The access token was made for another app than the one that appRef names.",
+        "Make a token of that app, or name the app that the token is of in appRef.",
+    ),
+    "PermissionMissing": Reason(
+        "Connected",
+        "The access token lacks a permission.",
+        "Make a token with whatsapp_business_messaging and whatsapp_business_management.",
+    ),
+    "NumberUnknown": Reason(
+        "Connected",
+        "The access token sees no number of this id: it is none, or the token's user was not given the account.",
+        "Compare phoneNumberId with WhatsApp Manager (it is not the phone number); assign the account to the system"
+        " user.",
+    ),
+    "NumberOfAnotherAccount": Reason(
+        "Connected",
+        "The account that wabaId names has no such number, so fields about the account would reach the wrong tenant.",
+        "Correct wabaId, as WhatsApp Manager shows it.",
+    ),
+    "NumberNotConnected": Reason(
+        "Connected",
+        "Meta has the number and it is not connected to the Cloud API: not registered, banned, flagged, or moved.",
+        "Register it (`POST /PHONE_NUMBER_ID/register` with its PIN), or see in WhatsApp Manager what is wrong.",
+    ),
+    "NotSubscribed": Reason(
+        "Connected",
+        "The app does not get the webhooks of the account: customers write, and nobody hears of it.",
+        "Set spec.subscribe to true, and the operator subscribes it; or `POST /WABA_ID/subscribed_apps`.",
+    ),
+    "SendingBlocked": Reason(
+        "Connected",
+        "Meta has blocked the number from sending, for its quality, its policy, or an unpaid bill.",
+        "WhatsApp Manager says why, under account quality and payment.",
+    ),
+    "MetaUnavailable": Reason(
+        "Connected",
+        "Meta could not be asked yet. What was found earlier stays; this is said only of a tenant that is new.",
+        "Wait; it is asked again. If it stays: may the operator reach the Graph API (network policies, proxies)?",
+    ),
 }

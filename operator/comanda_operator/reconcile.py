@@ -30,6 +30,8 @@ from comanda_kube.events import Recorder, Said
 from comanda_kube.resources import PODS, SECRETS, Json, Resource
 from comanda_operator.acknowledge import Acknowledger
 from comanda_operator.apply import Writer
+from comanda_operator.checking import Checker
+from comanda_operator.checks import CONNECTED, Finding, finding_before
 from comanda_operator.contents import NOTHING, Gathering, read_told
 from comanda_operator.live import Described, LiveObject
 from comanda_operator.manifests.apps import APPS_SECRET, app_values, apps_secret
@@ -57,6 +59,7 @@ from comanda_operator.records import ConditionRecord, TenantRecord
 from comanda_operator.state import Key, Settled, ShardKey, State, said_of_documents
 from comanda_operator.status import (
     READY,
+    Stamp,
     conditions_json,
     news,
     pool_ready,
@@ -90,13 +93,22 @@ class Reconciler:
     """Works on keys. Raises `ApiError` and `NotLeadingError`; the key is then tried again."""
 
     def __init__(
-        self, state: State, client: Client, writer: Writer, queue: KeyedQueue[Key], recorder: Recorder, *, pod_port: int
+        self,
+        state: State,
+        client: Client,
+        writer: Writer,
+        queue: KeyedQueue[Key],
+        recorder: Recorder,
+        *,
+        pod_port: int,
+        checker: Checker | None,
     ) -> None:
         self._state = state
         self._client = client
         self._writer = writer
         self._queue = queue
         self._recorder = recorder
+        self._checker = checker
         self._verified: dict[str, str] = {}
         """Versions of shard Secrets whose content is known to be what their digest says."""
         self._largest = 0
@@ -152,11 +164,22 @@ class Reconciler:
         acknowledged = state.acknowledged.get(key)
         acknowledged = acknowledged if acknowledged is not None and acknowledged.group else None
         group = state.groups.get(verdict.group)
-        status = with_times(tenant_status(tenant, verdict, wanted, acknowledged, group), tenant.status, _now())
-        if status == tenant.status:
-            return
-        await self._writer.put_status(TENANTS, key, tenant.metadata.uid, status_json(status))
-        self._tell(TENANTS, tenant.metadata, tenant.status.condition(READY), status.condition(READY))
+        finding = self._finding(tenant, wanted)
+        planned = tenant_status(tenant, verdict, wanted, acknowledged, group, finding=finding)
+        status = with_times(planned, tenant.status, _now())
+        if status != tenant.status:
+            await self._writer.put_status(TENANTS, key, tenant.metadata.uid, status_json(status))
+            for type_ in (READY, CONNECTED):
+                self._tell(TENANTS, tenant.metadata, tenant.status.condition(type_), status.condition(type_))
+        if state.findings.get(key) is finding:
+            state.findings.pop(key, None)
+
+    def _finding(self, tenant: TenantRecord, wanted: Stamp | None) -> Finding | None:
+        """Return what Meta said of a tenant last, and have it asked again if the tenant is another by now."""
+        if self._checker is None:
+            return None
+        self._checker.consider(tenant, wanted)
+        return self._state.findings.get(tenant.key) or finding_before(tenant)
 
     async def _pool(self, key: str) -> None:
         state = self._state

@@ -85,7 +85,15 @@ class TenantSpec(msgspec.Struct, frozen=True, rename="camel"):
     limits: LimitsRecord = LimitsRecord()
     suspended: bool = False
     deletion_policy: Literal["Retain", "Delete"] = "Retain"
+    subscribe: bool = False
     enterprise: dict[str, Any] | None = None
+
+
+class QualityRecord(msgspec.Struct, frozen=True):
+    """What Meta thinks of a number, in its words; "" for what it did not say."""
+
+    rating: str = ""
+    limit: str = ""
 
 
 class TenantStatus(msgspec.Struct, frozen=True, rename="camel"):
@@ -97,6 +105,8 @@ class TenantStatus(msgspec.Struct, frozen=True, rename="camel"):
     shard: int | None = None
     webhook_path: str = ""
     credentials_hash: str = ""
+    quality: QualityRecord = QualityRecord()
+    token_expires_at: str = ""
     conditions: tuple[ConditionRecord, ...] = ()
 
     def condition(self, type_: str) -> ConditionRecord | None:
@@ -165,6 +175,7 @@ def read_tenant(content: bytes) -> TenantRecord:
             group=_text(status.group),
             pod=_text(status.pod),
             webhook_path=_text(status.webhook_path),
+            quality=_quality(status.quality),
             conditions=tuple(map(_condition, status.conditions)),
         ),
     )
@@ -183,6 +194,11 @@ def _text(text: str) -> str:
 @lru_cache(_STRINGS_KEPT)
 def _limits(limits: LimitsRecord) -> LimitsRecord:
     return limits
+
+
+@lru_cache(_STRINGS_KEPT)
+def _quality(quality: QualityRecord) -> QualityRecord:
+    return quality
 
 
 @lru_cache(_STRINGS_KEPT)

@@ -24,7 +24,18 @@ class OperatorSettings(BaseSettings):
     health_port: int = Field(
         default=9090, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics; 0: none."
     )
-    graph_url: HttpUrl = Field(default=HttpUrl("https://graph.facebook.com"), description="Where pods find Meta.")
+    graph_url: HttpUrl = Field(
+        default=HttpUrl("https://graph.facebook.com"), description="Where Meta is found, by pods and operator."
+    )
+    meta_check_hours: float = Field(
+        default=6.0,
+        ge=0,
+        le=24 * 7,
+        description="How often Meta is asked of each tenant's token, number and subscription; 0: never.",
+    )
+    meta_checks_per_second: float = Field(
+        default=5.0, gt=0, le=1000, description="Tenants of which Meta is asked at most; each takes four calls."
+    )
     allowed_images: tuple[str, ...] = Field(
         default=(),
         description='Beginnings of images that enterprise tenants may run, as a JSON list such as ["registry/team/"]; '

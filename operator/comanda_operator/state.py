@@ -13,6 +13,7 @@ from typing import NamedTuple
 from comanda_contract.names import shard_of
 from comanda_contract.resources import BotPool, Condition
 from comanda_contract.resources.tenant import ACCESS_TOKEN_KEY
+from comanda_operator.checks import Finding
 from comanda_operator.deletions import Deletions
 from comanda_operator.live import Described, LiveObject, PodRecord
 from comanda_operator.manifests.names import Site
@@ -66,6 +67,8 @@ class State:
     settled: dict[ShardKey, Settled] = field(default_factory=dict)
     acknowledged: dict[str, Stamp] = field(default_factory=dict)
     deletions: Deletions = field(default_factory=Deletions)
+    findings: dict[str, Finding] = field(default_factory=dict)
+    """What Meta said of tenants, until it is in their status."""
 
     def verdict(self, tenant: TenantRecord) -> Verdict:
         """Judge a tenant."""
@@ -92,6 +95,7 @@ class State:
             concerned |= self._change_place(key, before, place)
         if tenant is None:
             self.acknowledged.pop(key, None)
+            self.findings.pop(key, None)
         elif place is not None:
             self.acknowledged.setdefault(key, acknowledged_before(tenant) or _NOTHING)
             settled = self.settled.get(place)
@@ -169,15 +173,15 @@ class State:
                 if live.metadata.namespace == namespace and group_label(live.metadata) == name:
                     yield kind, live
 
-    def _place_in(self, group: str, tenant: TenantRecord) -> ShardKey:
-        return ShardKey(group, shard_of(tenant.spec.phone_number_id) if tenant.spec.plan == "standard" else 0)
-
-    def _change_place(self, key: str, before: ShardKey | None, place: ShardKey | None) -> set[Key]:
     def shards_of(self, group: str) -> list[Described]:
         """Return the shards of a group that there are."""
         namespace, _, name = group.partition("/")
         return [each for each in self.shards.values() if each.namespace == namespace and group_label(each) == name]
 
+    def _place_in(self, group: str, tenant: TenantRecord) -> ShardKey:
+        return ShardKey(group, shard_of(tenant.spec.phone_number_id) if tenant.spec.plan == "standard" else 0)
+
+    def _change_place(self, key: str, before: ShardKey | None, place: ShardKey | None) -> set[Key]:
         concerned: set[Key] = set()
         if before is not None:
             self.members[before].discard(key)

@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+import msgspec
+
 from comanda_contract.names import shard_of
 from comanda_contract.placement import Ring
 from comanda_contract.resources import BotPool, Condition
+from comanda_operator.checks import META_UNAVAILABLE, TOKEN_EXPIRING, Finding
 from comanda_operator.plan import MESSAGE_CHARACTERS, GroupPlan, Verdict, webhook_path
-from comanda_operator.records import ConditionRecord, TenantRecord, TenantStatus
+from comanda_operator.records import ConditionRecord, QualityRecord, TenantRecord, TenantStatus
 
 READY = "Ready"
 _AN_EARLIER_ONE = -1
 """A generation that pods have, and that is not the present one."""
 NOT_LOADED, UPDATING, ACKNOWLEDGED = "NotLoaded", "Updating", "Acknowledged"
+_ON_ITS_WAY = frozenset({NOT_LOADED, UPDATING, META_UNAVAILABLE})
 
 
 _ring = lru_cache(256)(Ring)
@@ -43,14 +47,24 @@ def acknowledged_before(tenant: TenantRecord) -> Stamp | None:
 
 
 def tenant_status(
-    tenant: TenantRecord, verdict: Verdict, wanted: Stamp | None, acknowledged: Stamp | None, group: GroupPlan | None
+    tenant: TenantRecord,
+    verdict: Verdict,
+    wanted: Stamp | None,
+    acknowledged: Stamp | None,
+    group: GroupPlan | None,
+    *,
+    finding: Finding | None = None,
 ) -> TenantStatus:
     """Return the status of a tenant, its conditions without times.
 
-    `wanted` is what pods should have of it, None while it has no place; `acknowledged` is what they say they have.
+    `wanted` is what pods should have of it, None while it has no place; `acknowledged` is what they say they have;
+    `finding` is what Meta said of it last, None while it was not asked.
     """
     conditions = [_record(condition) for condition in verdict.conditions]
     conditions.append(_ready(tenant, verdict, wanted, acknowledged))
+    finding = finding if verdict.group else None
+    if finding is not None:
+        conditions.append(finding.condition)
     shared = group is not None and not group.tenant
     return TenantStatus(
         observed_generation=tenant.metadata.generation,
@@ -59,21 +73,16 @@ def tenant_status(
         shard=shard_of(tenant.spec.phone_number_id) if shared else None,
         webhook_path=webhook_path(tenant.spec.app_ref) if verdict.group else "",
         credentials_hash=acknowledged.credentials if acknowledged is not None and verdict.group else "",
+        quality=QualityRecord(finding.rating, finding.limit) if finding is not None else QualityRecord(),
+        token_expires_at=finding.token_expires_at if finding is not None else "",
         conditions=tuple(conditions),
     )
 
 
 def with_times(status: TenantStatus, before: TenantStatus, now: str) -> TenantStatus:
     """Give conditions the time at which their status last changed: as before, or `now`."""
-    return TenantStatus(
-        observed_generation=status.observed_generation,
-        group=status.group,
-        pod=status.pod,
-        shard=status.shard,
-        webhook_path=status.webhook_path,
-        credentials_hash=status.credentials_hash,
-        conditions=tuple(_timed(each, before.condition(each.type), now) for each in status.conditions),
-    )
+    conditions = tuple(_timed(each, before.condition(each.type), now) for each in status.conditions)
+    return msgspec.structs.replace(status, conditions=conditions)
 
 
 def status_json(status: TenantStatus) -> dict[str, Any]:
@@ -83,6 +92,8 @@ def status_json(status: TenantStatus) -> dict[str, Any]:
         "pod": status.pod,
         "webhookPath": status.webhook_path,
         "credentialsHash": status.credentials_hash,
+        "tokenExpiresAt": status.token_expires_at,
+        "quality": {name: word for name, word in msgspec.structs.asdict(status.quality).items() if word},
     }
     return {
         "observedGeneration": status.observed_generation,
@@ -122,9 +133,11 @@ def news(before: ConditionRecord | None, now: ConditionRecord | None) -> Literal
     """
     if now is None or (before is not None and (before.status, before.reason) == (now.status, now.reason)):
         return None
+    if now.reason == TOKEN_EXPIRING:
+        return "Warning"
     if now.status == "True":
         return "Normal" if before is not None else None
-    return None if now.reason in {NOT_LOADED, UPDATING} else "Warning"
+    return None if now.reason in _ON_ITS_WAY else "Warning"
 
 
 def pool_ready(pool: BotPool, group: GroupPlan | None, ready: int) -> Condition:

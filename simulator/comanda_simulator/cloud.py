@@ -66,6 +66,12 @@ class Cloud:
         for number in config.numbers:
             self.tokens.setdefault(number.access_token, []).append(number)
 
+    def speaks_for(self, token: str) -> list[NumberConfig]:
+        """Return the numbers that a token speaks for; none when it is unknown or has ended."""
+        numbers = self.tokens.get(token, [])
+        ends = max((number.standing.token_expires_at for number in numbers), default=0)
+        return [] if ends and ends <= self.clock() else numbers
+
     def callback_url(self, app: str, waba_id: str) -> str:
         """Return where an account's webhooks go: its override, or the app's URL."""
         return self.overrides.get(waba_id) or self.config.webhook_url_of(app)

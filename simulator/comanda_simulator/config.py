@@ -48,6 +48,19 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     address: str = ""
 
 
+class Standing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a number and its token stand with Meta, in Meta's words; the defaults are those of one that is well."""
+
+    status: str = "CONNECTED"
+    quality_rating: str = "GREEN"
+    messaging_limit: str = "TIER_2K"
+    can_send_message: Literal["AVAILABLE", "LIMITED", "BLOCKED"] = "AVAILABLE"
+    """What is said of the number's health; that sends are refused is a fault of its own."""
+    token_expires_at: int = 0
+    """In unix seconds; the token is refused from then on. 0: never."""
+    token_scopes: tuple[str, ...] = ("whatsapp_business_management", "whatsapp_business_messaging")
+
+
 class NumberConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One business phone number and the token that may speak for it."""
 
@@ -62,6 +75,7 @@ class NumberConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     location: Place | None = None
     messages_per_second: int = limits.MESSAGES_PER_SECOND
     """Throughput, inbound and outbound together; Meta raises it to 1,000 for large senders."""
+    standing: Standing = Standing()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -56,7 +56,7 @@ def unknown_object(object_id: str) -> GraphRefusal:
 def check_token(cloud: Cloud, authorization: str) -> list[NumberConfig]:
     """Return the numbers a Bearer token speaks for. Raises `GraphRefusal` 190."""
     scheme, _, token = authorization.partition(" ")
-    numbers = cloud.tokens.get(token.strip()) if scheme.lower() == "bearer" else None
+    numbers = cloud.speaks_for(token.strip()) if scheme.lower() == "bearer" else []
     if not numbers:
         title = "Invalid OAuth access token - Cannot parse access token"
         raise GraphRefusal(190, "The access token is missing, unknown or expired.", title=title)

@@ -20,7 +20,6 @@ from comanda_simulator.media import Media
 from comanda_simulator.payloads import encode
 from comanda_simulator.sends import SUCCESS
 
-_SCOPES = ("whatsapp_business_management", "whatsapp_business_messaging")
 _NUMBER_KIND = "WhatsAppBusinessPhoneNumber"
 _NUMBER_FIELDS = ("id", "display_phone_number", "verified_name", "quality_rating", "code_verification_status")
 _NUMBER_UNSET = frozenset(
@@ -137,7 +136,7 @@ async def debug_token(cloud: Cloud, request: Request) -> Response:
     app_tokens = {f"{cloud.config.app_id_of(name)}|{app.app_secret}": name for name, app in cloud.config.apps.items()}
     if authorization.removeprefix("Bearer ").strip() not in app_tokens:
         check_token(cloud, authorization)
-    numbers = cloud.tokens.get(request.query_params.get("input_token", ""))
+    numbers = cloud.speaks_for(request.query_params.get("input_token", ""))
     if not numbers:
         error = {"code": 190, "message": "Invalid OAuth access token - Cannot parse access token"}
         return _json({"data": {"is_valid": False, "error": error, "scopes": []}})
@@ -247,8 +246,8 @@ def _number_node(cloud: Cloud, number: NumberConfig) -> dict[str, Any]:
         "id": number.phone_number_id,
         "display_phone_number": f"+{number.display_phone_number.lstrip('+')}",
         "verified_name": number.display_name,
-        "status": "CONNECTED",
-        "quality_rating": "GREEN",
+        "status": number.standing.status,
+        "quality_rating": number.standing.quality_rating,
         "code_verification_status": "VERIFIED",
         "name_status": "APPROVED",
         "platform_type": "CLOUD_API",
@@ -256,9 +255,9 @@ def _number_node(cloud: Cloud, number: NumberConfig) -> dict[str, Any]:
         "is_on_biz_app": False,
         "is_pin_enabled": True,
         "account_mode": "LIVE",
-        "health_status": {"can_send_message": "AVAILABLE", "entities": []},
+        "health_status": {"can_send_message": number.standing.can_send_message, "entities": []},
         "webhook_configuration": override | {"application": cloud.config.webhook_url_of(number.app)},
-        "whatsapp_business_manager_messaging_limit": "TIER_2K",
+        "whatsapp_business_manager_messaging_limit": number.standing.messaging_limit,
         "last_onboarded_time": "2026-01-01T00:00:00+0000",
     }
 
@@ -293,16 +292,16 @@ def _media_node(cloud: Cloud, request: Request, media_id: str) -> dict[str, Any]
 
 def _token_node(cloud: Cloud, numbers: list[NumberConfig]) -> dict[str, Any]:
     wabas = sorted({number.waba_id for number in numbers})
-    app = numbers[0].app
+    app, standing = numbers[0].app, numbers[0].standing
     return {
         "app_id": cloud.config.app_id_of(app),
         "type": "SYSTEM_USER",
         "application": app,
         "data_access_expires_at": 0,
-        "expires_at": 0,
+        "expires_at": standing.token_expires_at,
         "is_valid": True,
         "issued_at": 1767225600,
-        "scopes": list(_SCOPES),
-        "granular_scopes": [{"scope": scope, "target_ids": wabas} for scope in _SCOPES],
+        "scopes": list(standing.token_scopes),
+        "granular_scopes": [{"scope": scope, "target_ids": wabas} for scope in standing.token_scopes],
         "user_id": f"1{numbers[0].waba_id}",
     }

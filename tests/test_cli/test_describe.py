@@ -54,14 +54,20 @@ async def test_a_tenant_is_described_with_what_is_wrong_and_what_to_do(server: A
         conditions = [
             condition("Accepted", "True", "Accepted"),
             condition("CredentialsReady", "False", "SecretMissing", MESSAGE),
+            condition("Connected", "True", "TokenExpiring"),
         ]
-        status = {"observedGeneration": 1, "conditions": conditions}
+        quality = {"rating": "GREEN", "limit": "TIER_2K"}
+        ends = "2026-12-01T00:00:00Z"
+        status = {"observedGeneration": 1, "conditions": conditions, "quality": quality, "tokenExpiresAt": ends}
         await admin.apply_status(TENANTS, {"metadata": metadata, "status": status})
         code, said = await says("napoli", "-n", metadata["namespace"])
         assert code == 0
         assert "✗ CredentialsReady SecretMissing" in " ".join(said.split())
         assert MESSAGE in " ".join(said.split())
         assert "What to do: Create it;" in said
+        assert "What to do: Make a new token" in said, "what holds may end soon"
+        assert ends in said
+        assert "GREEN TIER_2K" in said
         code, said = await says("napoli", "-n", metadata["namespace"], "-o", "json")
         assert json.loads(said)["status"] == status
 

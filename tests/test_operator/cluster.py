@@ -179,6 +179,7 @@ class Cluster:
             "HEALTH_PORT": str(process.port),
             "POD_PORT": str(Nodes.port),
             "LEASE_SECONDS": "3",
+            "META_CHECK_HOURS": "0",
             **settings,
         }
         prefixed = {f"COMANDA_OPERATOR_{key}": value for key, value in environment.items()}

@@ -9,8 +9,9 @@ from pathlib import Path
 import comanda_operator
 from comanda_operator.reasons import REASONS
 
-SOURCES = [Path(comanda_operator.__file__).parent / f"{name}.py" for name in ("plan", "status", "state", "reconcile")]
-GOOD = {"Accepted", "CredentialsReady", "Scheduled", "Acknowledged", "Answered", "Available"}
+ROOM = Path(comanda_operator.__file__).parent
+SOURCES = [ROOM / f"{name}.py" for name in ("checks", "plan", "status", "state", "reconcile")]
+GOOD = {"Accepted", "CredentialsReady", "Scheduled", "Acknowledged", "Answered", "Available", "Connected"}
 OTHER_WORDS = {"WhatsAppTenant", "WhatsAppApp", "BotPool", "StatefulSet", "CSafeLoader", "ShardTooLarge"}
 """Kinds, and the reason of an Event."""
 

@@ -7,9 +7,11 @@ import hashlib
 import io
 
 import aiohttp
+import msgspec
 import pytest
 
 from comanda_contract.cloud import limits
+from comanda_simulator.config import Standing
 from tests.test_simulator.harness import (
     FOREIGN,
     FOREIGN_WABA,
@@ -122,6 +124,20 @@ async def test_app_token_may_ask_about_any_token(sim: Simulator) -> None:
 async def test_unknown_token_is_not_valid(sim: Simulator) -> None:
     _, answer = await sim.call("GET", "/v26.0/debug_token", params={"input_token": "gone"})
     assert answer["data"]["is_valid"] is False
+
+
+async def test_a_number_and_its_token_stand_as_configured(sim: Simulator) -> None:
+    numbers = sim.cloud.config.numbers
+    standing = Standing(quality_rating="RED", token_expires_at=int(sim.clock.now) + 60, token_scopes=("one",))
+    changed = tuple(msgspec.structs.replace(number, standing=standing) for number in numbers)
+    sim.cloud.apply(msgspec.structs.replace(sim.cloud.config, numbers=changed))
+    _, number = await sim.call("GET", f"/v26.0/{NUMBER}", params={"fields": "quality_rating"})
+    assert number["quality_rating"] == "RED"
+    _, answer = await sim.call("GET", "/v26.0/debug_token", params={"input_token": TOKEN})
+    assert (answer["data"]["scopes"], answer["data"]["expires_at"]) == (["one"], standing.token_expires_at)
+    sim.clock.advance(60)
+    status, answer = await sim.call("GET", f"/v26.0/{NUMBER}")
+    assert (status, answer["error"]["code"]) == (401, 190), "it has ended"
 
 
 # --- Media -----------------------------------------------------------------------------------------------------------

@@ -236,6 +236,12 @@ class WhatsAppTenantSpec(Part):
         description="Whether the bot keeps silent: what customers write is stored, and nothing is answered.",
         examples=[False],
     )
+    subscribe: bool = Field(
+        default=False,
+        description="Whether the operator subscribes the app to the account's webhooks when it finds that it is not. "
+        "A subscription counts for all numbers of the account.",
+        examples=[True],
+    )
     deletion_policy: Literal["Retain", "Delete"] = Field(
         default="Retain",
         description="What becomes of the tenant's data when this resource is deleted: Retain keeps them, Delete "
