@@ -43,6 +43,7 @@ demo: setup ## Three restaurants take orders on this machine; then chat with the
 test: setup ## Run every test
 	@chromium=$$($(BIN)/python tools/system.py chromium) && postgres=$$($(BIN)/python tools/system.py postgres) && \
 		strace=$$($(BIN)/python tools/system.py strace) && $(BIN)/python tools/system.py openssl > /dev/null && \
+		$(BIN)/python tools/system.py faketime > /dev/null && \
 		COMANDA_CHROMIUM=$$chromium COMANDA_POSTGRES=$$postgres COMANDA_STRACE=$$strace $(BIN)/python -m pytest $(TEST_ARGS)
 
 torture: setup ## Many more runs under faults (TORTURE_ARGS="--seeds 50 --faults 40 --database both")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 PROGRAMS = {
     "chromium": ("COMANDA_CHROMIUM", ("chromium", "chromium-browser", "google-chrome"), ["chromium"]),
+    "faketime": ("COMANDA_FAKETIME", ("faketime",), ["faketime"]),
     "openssl": ("COMANDA_OPENSSL", ("openssl",), ["openssl"]),
     "strace": ("COMANDA_STRACE", ("strace",), ["strace"]),
     "postgres": ("COMANDA_POSTGRES", ("postgres",), ["postgresql"]),

@@ -10,7 +10,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -166,13 +166,19 @@ class Cluster:
 
     @asynccontextmanager
     async def operator(
-        self, name: str = "operator-0", port: int | None = None, *, token: str = "", **settings: str
+        self,
+        name: str = "operator-0",
+        port: int | None = None,
+        *,
+        token: str = "",
+        environment: Mapping[str, str] | None = None,
+        **settings: str,
     ) -> AsyncIterator[OperatorProcess]:
         """Run a replica, straight at the API or behind a proxy's port; with a token of its own it is told apart."""
         key = self.folder / "master.key"
         key.write_text(MASTER_KEY.hex())
         process = OperatorProcess(name, free_port(), self.session, self.folder / f"{name}.log")
-        environment = {
+        told = {
             "NAMESPACE": HOME,
             "IDENTITY": name,
             "MASTER_KEY_FILE": str(key),
@@ -182,9 +188,9 @@ class Cluster:
             "META_CHECK_HOURS": "0",
             **settings,
         }
-        prefixed = {f"COMANDA_OPERATOR_{key}": value for key, value in environment.items()}
+        prefixed = {f"COMANDA_OPERATOR_{key}": value for key, value in told.items()}
         config = self.server.kubeconfig(port, token=token or self.token)
-        await process.start(os.environ | prefixed | {"KUBECONFIG": str(config)})
+        await process.start({**os.environ, **prefixed, **(environment or {}), "KUBECONFIG": str(config)})
         try:
             yield process
         finally:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -18,6 +21,8 @@ from comanda_operator.watch import Watches
 from tests.cluster import FaultProxy
 from tests.harness import until
 from tests.test_operator.cluster import HOME, MASTER_KEY, Cluster, Nodes, OperatorProcess, cluster
+from tests.test_operator.counting_proxy import CountingProxy
+from tests.test_operator.fake_clock import FakeClock
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
 
@@ -65,13 +70,13 @@ async def test_what_came_while_the_api_was_away_is_done_when_it_is_back(site: Cl
         await proxy.accept()
         for name in names:
             await site.becomes(TENANTS, shop, name, "Acknowledged", seconds=60)
-        assert f"{shop}/gone" not in await told(site)
+        assert f"{shop}/gone" not in await tenants_told(site)
 
 
-async def told(site: Cluster) -> set[str]:
-    """Return the tenants that the pool's pods are told of."""
+async def tenants_told(site: Cluster) -> dict[str, Any]:
+    """Return what the pool's pods are told of each tenant."""
     found = [await site.shard("pool-default", number) for number in range(16)]
-    return {each["tenant"] for shard in found if shard for each in shard["tenants.json"]["tenants"]}
+    return {each["tenant"]: each for shard in found if shard for each in shard["tenants.json"]["tenants"]}
 
 
 async def test_an_operator_without_api_for_longer_than_its_lease_ends_and_the_next_one_goes_on(site: Cluster) -> None:
@@ -126,7 +131,7 @@ async def test_deletes_in_a_gap_that_was_compacted_are_noticed(site: Cluster) ->
         await until(lambda: nothing_of(site, shop), what="the pods of the tenant that is gone are gone")
 
         async def is_forgotten() -> bool:
-            found = await told(site)
+            found = set(await tenants_told(site))
             return f"{shop}/gone" not in found and {f"{shop}/kept", f"{shop}/new"} <= found
 
         await until(is_forgotten, what="pods are told of those alone that are there")
@@ -159,7 +164,13 @@ async def inside(site: Cluster, port: int) -> AsyncIterator[Operator]:
     key = site.folder / "master.key"
     key.write_text(MASTER_KEY.hex())
     settings = OperatorSettings(
-        namespace=HOME, identity="inside", master_key_file=key, health_port=0, pod_port=Nodes.port, lease_seconds=60
+        namespace=HOME,
+        identity="inside",
+        master_key_file=key,
+        health_port=0,
+        pod_port=Nodes.port,
+        lease_seconds=60,
+        meta_check_hours=0,
     )
     config = from_kubeconfig([site.server.kubeconfig(port, token=site.token)])
     async with AsyncExitStack() as stack:
@@ -182,3 +193,56 @@ async def test_watches_that_fell_silent_are_noticed_and_left(site: Cluster) -> N
         await site.becomes(TENANTS, shop, "napoli", "Acknowledged")
         await until(lambda: nothing_of(site, shop), what="what was made for the other is gone")
         assert made.watches.informers["tenants"].failures > before["tenants"]
+
+
+async def test_an_api_that_answers_a_third_of_all_calls_with_errors_loses_nothing_and_is_not_stormed(
+    site: Cluster,
+) -> None:
+    shop = await site.namespace()
+
+    async def onboard(prefix: str) -> int:
+        """Onboard thirty tenants, edit and delete one; returns the calls that it took."""
+        before, names = proxy.calls, [f"{prefix}{number}" for number in range(30)]
+        for name in names:
+            await site.tenant(shop, name)
+        for name in names:
+            await site.becomes(TENANTS, shop, name, "Acknowledged", seconds=120)
+        await site.tenant(shop, names[0], displayName="Another name")
+        await site.admin.delete(TENANTS, shop, names[1])
+
+        async def is_told() -> bool:
+            said = await tenants_told(site)
+            is_edited = said.get(f"{shop}/{names[0]}", {}).get("display_name") == "Another name"
+            return is_edited and f"{shop}/{names[1]}" not in said
+
+        await until(is_told, 60, "pods are told of the edit and of the deletion")
+        await until(process.is_settled, 120, "nothing is left to do")
+        return proxy.calls - before
+
+    async with (
+        CountingProxy(site.server) as proxy,
+        site.operator(port=proxy.port, LEASE_SECONDS=OUTLASTING) as process,
+    ):
+        await until(process.is_settled, what="it leads and has nothing to do")
+        in_peace = await onboard("peace")
+        proxy.fail(0.3)
+        with_errors = await onboard("storm")
+        assert len(proxy.failed) == 4, "errors of each kind"
+        assert with_errors < 4 * in_peace, "what fails is tried again, and not in a hot loop"
+        assert process.process.returncode is None
+
+
+async def test_a_clock_that_jumps_changes_nothing(site: Cluster, tmp_path: Path) -> None:
+    shop = await site.namespace()
+    clock = FakeClock(tmp_path)
+    async with site.operator(environment=clock.environment) as process:
+        await until(process.is_settled)
+        for number, hours in enumerate((12, 0)):
+            clock.jump(hours)
+            await site.tenant(shop, f"t{number}")
+            found = await site.becomes(TENANTS, shop, f"t{number}", "Acknowledged")
+            times = [each["lastTransitionTime"] for each in found["status"]["conditions"]]
+            moved = datetime.fromisoformat(max(times)) - datetime.now(UTC)
+            assert abs(moved - timedelta(hours=hours)) < timedelta(hours=1), "its clock did jump"
+            assert await process.leads()
+        assert process.process.returncode is None, "by its own clock its Lease ended twice"
