@@ -20,6 +20,7 @@ from comanda_cli import orders as orders_room
 from comanda_cli import routes as routes_room
 from comanda_cli import tenants as tenants_room
 from comanda_cli.demo import run_demo
+from comanda_cli.findings import print_findings
 from comanda_cli.folder import Folder
 from comanda_cli.local.cluster import LocalCluster, LocalOptions
 from comanda_cli.local.events import Events
@@ -352,16 +353,7 @@ def doctor(
     """Look at this machine and your configuration, and say what to do about what is wrong."""
     ports = {"--router-port": router_port, "--simulator-port": simulator_port}
     findings = doctor_room.examine(filename, data_dir.resolve(), ports)
-    if output is Output.json:
-        print_json([vars(finding) for finding in findings])
-    else:
-        console = Console(highlight=False, soft_wrap=True)
-        marks = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
-        for finding in findings:
-            mark, style = marks[finding.level]
-            console.print(f"{mark} {finding.what}: {finding.found}", style=style, markup=False)
-            if finding.hint:
-                console.print(f"  {finding.hint}", markup=False)
+    print_findings(output, findings)
     raise typer.Exit(1 if any(finding.level == "error" for finding in findings) else 0)
 
 

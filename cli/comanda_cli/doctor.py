@@ -7,10 +7,9 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from comanda_cli.findings import Finding
 from comanda_cli.folder import Folder
 from comanda_cli.local.layout import Layout
 from comanda_cli.local.processes import port_is_free
@@ -18,18 +17,7 @@ from comanda_contract.errors import ComandaError
 from comanda_operator.plan import plan
 from comanda_store.sqlite.engine import check_durability, open_engine, sqlite_url
 
-Level = Literal["ok", "warning", "error"]
 _LEAST_FREE_BYTES = 1 << 30
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at; `hint` says what to do when it is not ok."""
-
-    level: Level
-    what: str
-    found: str
-    hint: str = ""
 
 
 def examine(folder: Path | None, data_dir: Path, ports: dict[str, int]) -> list[Finding]:
