@@ -55,10 +55,12 @@ from comanda_operator.manifests.shards import (
 from comanda_operator.metrics import SHARD_BYTES
 from comanda_operator.plan import GroupPlan, judge_app, judge_pool, plan_apps, webhook_path
 from comanda_operator.queue import KeyedQueue, Priority
-from comanda_operator.records import ConditionRecord, TenantRecord
+from comanda_operator.records import ConditionRecord, TenantRecord, TenantStatus
 from comanda_operator.state import Key, Settled, ShardKey, State, said_of_documents
 from comanda_operator.status import (
+    NOT_LOADED,
     READY,
+    UPDATING,
     Stamp,
     conditions_json,
     news,
@@ -81,6 +83,8 @@ RUSH_PER_SECOND, RUSH_MOST = 20.0, 5.0
 """When more new tenants come in a second, their shards may wait so long: else each would be written for a few."""
 TOUCH_EVERY_SECONDS = 2.0
 """A pod is touched at most so often."""
+AWAITED_SECONDS = 5.0
+"""A status may wait so long for pods to say that they have loaded what it would call outstanding."""
 _SLOWLY = 1.0
 """Counts in the status of a pool may be so late."""
 
@@ -113,6 +117,8 @@ class Reconciler:
         """Versions of shard Secrets whose content is known to be what their digest says."""
         self._largest = 0
         self._touched: dict[str, tuple[str, float]] = {}
+        self._awaited: dict[str, float] = {}
+        """Since when pods are about to say that they have a tenant."""
         self._rush = 0.0
         """When the new tenants that came would have come at the pace that is no rush."""
         self.acknowledger = Acknowledger(state.pods_of, self._on_loaded, self._on_stale, port=pod_port)
@@ -157,6 +163,7 @@ class Reconciler:
         self.enqueue(state.place(key) - {Key("tenant", key)}, Priority.NEW)
         tenant = state.world.tenants.get(key)
         if tenant is None:
+            self._awaited.pop(key, None)
             return
         verdict = state.verdict(tenant)
         place = state.placed.get(key)
@@ -167,12 +174,35 @@ class Reconciler:
         finding = self._finding(tenant, wanted)
         planned = tenant_status(tenant, verdict, wanted, acknowledged, group, finding=finding)
         status = with_times(planned, tenant.status, _now())
+        if status != tenant.status and self._is_soon_over(tenant, status):
+            return
         if status != tenant.status:
             await self._writer.put_status(TENANTS, key, tenant.metadata.uid, status_json(status))
             for type_ in (READY, CONNECTED):
                 self._tell(TENANTS, tenant.metadata, tenant.status.condition(type_), status.condition(type_))
         if state.findings.get(key) is finding:
             state.findings.pop(key, None)
+
+    def _is_soon_over(self, tenant: TenantRecord, status: TenantStatus) -> bool:
+        """Tell whether pods are about to say that they have a tenant as it is now: what is true in between is not told.
+
+        Its observedGeneration says meanwhile that the status is of an earlier edition. Else each change would be two
+        writes, and two pieces of news for everybody who watches. What is new is told of at once: routers know a number
+        by its status, and until then would take its messages for nobody's.
+        """
+        ready = status.condition(READY)
+        key, now = tenant.key, monotonic()
+        is_on_its_way = ready is not None and ready.reason in {NOT_LOADED, UPDATING}
+        if not is_on_its_way or tenant.status.group != status.group or not self._has_ready_pods(status.group):
+            self._awaited.pop(key, None)
+            return False
+        left = self._awaited.setdefault(key, now) + AWAITED_SECONDS - now
+        if left > 0:
+            self._queue.add(Key("tenant", key), Priority.RESYNC, delay=left)
+        return left > 0
+
+    def _has_ready_pods(self, group: str) -> bool:
+        return any(pod.is_ready for pod in self._state.pods_of(group))
 
     def _finding(self, tenant: TenantRecord, wanted: Stamp | None) -> Finding | None:
         """Return what Meta said of a tenant last, and have it asked again if the tenant is another by now."""

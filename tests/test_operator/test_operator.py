@@ -153,6 +153,33 @@ async def test_what_is_changed_or_deleted_by_hand_is_mended_with_one_write_each(
         assert sorted(written) == ["networkpolicies", "secrets", "statefulsets"]
 
 
+async def test_an_edit_and_a_rotation_are_one_write_of_the_status_each(site: Cluster) -> None:
+    shop = await site.namespace()
+    await site.tenant(shop, "napoli")
+    async with site.operator() as operator, Nodes(site).running():
+        await site.becomes(TENANTS, shop, "napoli", "Acknowledged")
+        await until(operator.is_settled)
+        begun = len(site.server.audit())
+        await site.tenant(shop, "napoli", displayName="Another name")
+        generation = (await site.get(TENANTS, shop, "napoli"))["metadata"]["generation"]
+
+        async def is_told() -> bool:
+            status = (await site.get(TENANTS, shop, "napoli"))["status"]
+            return bool(status["observedGeneration"] == generation and status["conditions"][-1]["status"] == "True")
+
+        await until(is_told)
+        before = (await site.get(TENANTS, shop, "napoli"))["status"]["credentialsHash"]
+        await site.secret(shop, "napoli-token", accessToken="another-token")
+
+        async def is_rotated() -> bool:
+            return bool((await site.get(TENANTS, shop, "napoli"))["status"]["credentialsHash"] != before)
+
+        await until(is_rotated)
+        await until(operator.is_settled)
+        resources = [entry["objectRef"]["resource"] for entry in site.writes(begun)]
+        assert resources.count("whatsapptenants") == 2
+
+
 async def test_a_second_look_writes_nothing(site: Cluster) -> None:
     shop = await site.namespace()
     for name in ("a", "b", "c"):
