@@ -27,7 +27,7 @@ from comanda_botpod.tenants import Documents, Tenant, Tenants
 from comanda_botpod.turn import Turns
 from comanda_contract.cloud.pricing import STANDARD_RATES_RESOURCE, RateTable, parse_rates
 from comanda_contract.errors import ComandaError, InvalidInputError
-from comanda_store import Claim, OrderRecord, PublishedTenant, Store, Timing
+from comanda_store import Claim, OrderRecord, PublishedTenant, Store, TenantScope, Timing
 
 _log = structlog.get_logger()
 
@@ -69,6 +69,8 @@ class Pod:
         """Background work whose last run failed."""
         self._kept = ""
         """What was loaded when the handlers were last told which tenants there are."""
+        self._empty: set[TenantScope] = set()
+        """Tenants to be erased of which nothing was left at the last look."""
         self._changed: set[str] = set()
         """Numbers of tenants that changed since then: a database that is away does not make them unchanged."""
 
@@ -120,6 +122,22 @@ class Pod:
     async def purge(self) -> None:
         """Throw away one slice of what is older than its keeping time."""
         await self._store.purge(statuses_days=self._settings.statuses_days, messages_days=self._settings.messages_days)
+
+    async def erase(self) -> None:
+        """Erase one slice of each tenant whose data are to go; done is one of which nothing was left, twice in a row.
+
+        A turn that was under way when its tenant went may write once more; by the next look it is over.
+        """
+        for scope in self.tenants.to_erase:
+            count = await self._store.erase(scope)
+            if count == 0 and scope in self._empty and not self._turns.is_busy(scope):
+                self.tenants.erased(scope)
+                _log.info("tenant_erased", tenant=scope.tenant)
+            elif count == 0:
+                self._empty.add(scope)
+            else:
+                self._empty.discard(scope)
+        self._empty &= self.tenants.to_erase
 
     async def drain(self) -> None:
         """Refuse new deliveries, finish turns, then sends; what does not end in time stays in the database."""
@@ -195,6 +213,7 @@ async def _working_pod(settings: BotPodSettings, store: Store) -> AsyncIterator[
             asyncio.create_task(_every(PURGE_SECONDS, pod, pod.purge), name="purge"),
             asyncio.create_task(_every(BACKLOG_SECONDS, pod, pod.show_backlog), name="show-backlog"),
             asyncio.create_task(_every(settings.reload_seconds, pod, pod.refresh_tenants), name="refresh-tenants"),
+            asyncio.create_task(_every(settings.reload_seconds, pod, pod.erase), name="erase"),
         ]
         _log.info("pod_started", pod=settings.pod, tenants=len(list(tenants.all())))
         try:

@@ -100,6 +100,7 @@ class Tenant:
 
 
 T = TypeVar("T")
+_Scopes = frozenset[TenantScope]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,8 @@ class _File(Generic[T]):
     stamp: tuple[int, int, int]
     digest: bytes
     content: Mapping[str, T]
+    erase: frozenset[TenantScope] = frozenset()
+    """Tenants whose data are to be erased."""
 
 
 class Tenants:
@@ -124,6 +127,7 @@ class Tenants:
         self._by_number: dict[str, Tenant] = {}
         self._file_problems: dict[str, str] = {}
         self._tenant_problems: dict[str, str] = {}
+        self._erased: set[TenantScope] = set()
         self.loaded = ""
         """Keyed digest of everything read: equal to `digest_of` of the folders when this pod is up to date."""
 
@@ -134,11 +138,26 @@ class Tenants:
 
     @property
     def shards(self) -> dict[str, str]:
-        """The keyed digest of each shard of which both files are loaded, by the files' common name."""
-        settings, tokens = (
-            {path.stem: file.digest for path, file in files.items()} for files in (self._settings, self._tokens)
-        )
+        """The keyed digest of each shard of which both files are loaded, by the files' common name.
+
+        One that names tenants to be erased counts as loaded when that is done.
+        """
+        settings = {path.stem: file.digest for path, file in self._settings.items() if not self._left_of(file)}
+        tokens = {path.stem: file.digest for path, file in self._tokens.items()}
         return {name: shard_digest(self._key, settings[name], tokens[name]) for name in settings.keys() & tokens.keys()}
+
+    @property
+    def to_erase(self) -> frozenset[TenantScope]:
+        """The tenants whose data are still to be erased; none that is served."""
+        return frozenset[TenantScope]().union(*(self._left_of(file) for file in self._settings.values()))
+
+    def erased(self, scope: TenantScope) -> None:
+        """Note that nothing is left of a tenant."""
+        self._erased.add(scope)
+
+    def _left_of(self, file: _File[Any]) -> frozenset[TenantScope]:
+        served = {tenant.name for tenant in self._by_number.values()} if file.erase else set()
+        return frozenset(scope for scope in file.erase - self._erased if scope.tenant not in served)
 
     def get(self, phone_number_id: str) -> Tenant | None:
         """Return the tenant of a number, or None."""
@@ -170,10 +189,12 @@ class Tenants:
         }
         for where, problem in self.problems.items():
             _log.warning("configuration_problem", where=where, problem=problem)
+        # One that comes back, and goes again, is erased again.
+        self._erased &= frozenset[TenantScope]().union(*(file.erase for file in self._settings.values()))
         return [tenant for number, tenant in self._by_number.items() if before.get(number) is not tenant]
 
     def _read_changes(
-        self, folder: Path, files: dict[Path, _File[T]], read: Callable[[bytes], Mapping[str, T]]
+        self, folder: Path, files: dict[Path, _File[T]], read: Callable[[bytes], tuple[Mapping[str, T], _Scopes]]
     ) -> bool:
         """Read the files of a folder that changed into `files`; True when any did."""
         paths = sorted(folder.glob("*.json"))
@@ -192,7 +213,8 @@ class Tenants:
             raw = path.read_bytes()
             digest = hashlib.sha256(raw).digest()
             try:
-                files[path] = _File(stamp, digest, read(raw))
+                content, erase = read(raw)
+                files[path] = _File(stamp, digest, content, erase)
                 self._file_problems.pop(path.name, None)
             except msgspec.DecodeError as error:
                 # The decoder's words name a path and a type, never a value. What was good before stays in force.
@@ -200,8 +222,10 @@ class Tenants:
                 files[path] = _File(stamp, digest, known.content if known is not None else {})
         return changed
 
-    def _tenants_of(self, content: bytes) -> Mapping[str, Tenant]:
-        return {settings.phone_number_id: self._tenant(settings) for settings in decode_tenants(content).tenants}
+    def _tenants_of(self, content: bytes) -> tuple[Mapping[str, Tenant], _Scopes]:
+        shard = decode_tenants(content)
+        erase = frozenset(TenantScope(each.tenant, each.phone_number_id) for each in shard.erase)
+        return {settings.phone_number_id: self._tenant(settings) for settings in shard.tenants}, erase
 
     def _tenant(self, settings: TenantSettings) -> Tenant:
         """Return a tenant without its token. One whose flow or menu is wrong keeps its last good ones."""
@@ -239,8 +263,8 @@ def _with_token(tenant: Tenant, token: str | None, before: Tenant | None) -> Ten
     return before if before == now else now
 
 
-def _tokens_of(content: bytes) -> dict[str, str]:
-    return decode_credentials(content).access_tokens
+def _tokens_of(content: bytes) -> tuple[Mapping[str, str], _Scopes]:
+    return decode_credentials(content).access_tokens, frozenset()
 
 
 def _standard_flow() -> Mapping[str, Any]:

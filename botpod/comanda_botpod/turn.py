@@ -85,6 +85,11 @@ class Turns:
         for customer in self._unusable.pop(scope.phone_number_id, set()):
             self.wake(scope, customer)
 
+    def is_busy(self, scope: TenantScope) -> bool:
+        """Tell whether a conversation of a tenant has a turn under way."""
+        running = self._schedule.is_running
+        return any(each.scope == scope and running(customer) for customer, each in self._conversations.items())
+
     async def drain(self) -> None:
         """Claim nothing more and let the turns under way end; a message that was taken and not begun is given back."""
         self._stopping = True

@@ -52,13 +52,24 @@ class TenantSettings(msgspec.Struct, frozen=True, kw_only=True):
     restaurant: dict[str, Any] = msgspec.field(default_factory=dict)
     """Menu, opening hours, zones and texts: the document that the flow room reads as a `Restaurant`."""
     handler: HandlerSettings = HandlerSettings()
+    deletion_policy: Literal["Retain", "Delete"] = "Retain"
+    """What becomes of its data when it is deleted; the operator reads it here when the resource is gone."""
     generation: int = 1
+
+
+class Erasure(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A tenant that is no more, and whose data are to be erased."""
+
+    tenant: str
+    phone_number_id: str
 
 
 class TenantShard(msgspec.Struct, frozen=True, kw_only=True):
     """One mounted file of settings."""
 
     tenants: tuple[TenantSettings, ...] = ()
+    erase: tuple[Erasure, ...] = ()
+    """A pod says that it has loaded the shard when it has erased these."""
 
 
 class CredentialShard(msgspec.Struct, frozen=True, kw_only=True):

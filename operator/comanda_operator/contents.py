@@ -16,7 +16,7 @@ from comanda_contract.resources.tenant import FLOW_KEY, RESTAURANT_KEY
 from comanda_contract.tenancy import TenantSettings, decode_credentials, decode_tenants
 from comanda_operator.documents import read_documents
 from comanda_operator.manifests.pods import CREDENTIALS_FILE, TENANTS_FILE
-from comanda_operator.manifests.shards import Problems
+from comanda_operator.manifests.shards import Notes
 from comanda_operator.plan import plan_tenant
 from comanda_operator.records import TenantRecord
 from comanda_operator.state import State
@@ -59,21 +59,29 @@ class Contents:
 
     settings: Sequence[TenantSettings]
     tokens: Mapping[str, str]
-    problems: Problems
+    notes: Notes
 
 
 @dataclass
 class Gathering:
-    """The tenants of a shard with what their sources say."""
+    """The tenants of a shard with what their sources say.
+
+    `erasing` are those whose data were to be erased before, with their numbers; `has_lost` tells that some that pods
+    were told of may be no more.
+    """
 
     state: State
+    erasing: Mapping[str, str] = field(default_factory=dict)
+    has_lost: bool = False
     parts: list[_Part] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, state: State, tenants: Sequence[TenantRecord]) -> Gathering:
+    def of(
+        cls, state: State, tenants: Sequence[TenantRecord], erasing: Mapping[str, str], *, has_lost: bool
+    ) -> Gathering:
         """Read the sources of tenants."""
-        made = cls(state)
+        made = cls(state, erasing, has_lost)
         made.parts = [_Part(tenant, made._settings_of(tenant), state.token(tenant)) for tenant in tenants]
         return made
 
@@ -85,7 +93,7 @@ class Gathering:
     @property
     def needs_last(self) -> bool:
         """Whether what was told last is needed."""
-        return bool(self.held) or any(part.settings is None or not part.token for part in self.parts)
+        return self.has_lost or bool(self.held) or any(part.settings is None or not part.token for part in self.parts)
 
     def finish(self, last: Told) -> Contents:
         """Return the contents, with what was told last where the sources do not say it."""
@@ -101,7 +109,15 @@ class Gathering:
                 continue
             settings.append(known)
             tokens[number] = known_token
-        return Contents(settings, tokens, Problems(self.broken, tuple(left_out)))
+        return Contents(settings, tokens, Notes(self.broken, tuple(left_out), self._erasing(last)))
+
+    def _erasing(self, last: Told) -> dict[str, str]:
+        """Return whose data are to be erased: those of before, and who is no more and wanted it; none that is back."""
+        known = self.state.world.tenants.keys() | self.held
+        wanted = {
+            name: each.phone_number_id for name, each in last.settings.items() if each.deletion_policy == "Delete"
+        }
+        return {name: number for name, number in sorted({**self.erasing, **wanted}.items()) if name not in known}
 
     def _settings_of(self, tenant: TenantRecord) -> TenantSettings | None:
         """Return what a tenant's sources say; None while they cannot be used."""

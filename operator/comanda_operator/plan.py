@@ -76,6 +76,8 @@ class GroupPlan:
     """Secrets over which its tenants are spread."""
     tenant: str = ""
     """`namespace/name` of the enterprise tenant that it is for; empty for a pool."""
+    erases_volumes: bool = False
+    """Whether its volumes go with it: the data of a tenant that wants them erased."""
     tenants: tuple[TenantPlan, ...] = ()
 
     @property
@@ -239,6 +241,7 @@ def plan_own(tenant: TenantRecord) -> GroupPlan:
         scheduling=enterprise.scheduling,
         runtime_class=enterprise.runtime_class_name,
         tenant=tenant.key,
+        erases_volumes=tenant.spec.deletion_policy == "Delete",
     )
 
 
@@ -274,6 +277,7 @@ def plan_tenant(world: World, tenant: TenantRecord, documents: Mapping[str, Any]
         flow=documents.get(FLOW_KEY),
         restaurant=dict(documents.get(RESTAURANT_KEY) or {}),
         handler=_handler_settings(tenant.enterprise.handler) if spec.enterprise is not None else HandlerSettings(),
+        deletion_policy=spec.deletion_policy,
         generation=tenant.metadata.generation,
     )
     return TenantPlan(settings=settings, secret=tenant.secret, limits=spec.limits)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -38,17 +38,19 @@ from comanda_operator.manifests.apps import APPS_SECRET, app_values, apps_secret
 from comanda_operator.manifests.group import KINDS, Wanted, group_objects, stamped
 from comanda_operator.manifests.names import (
     ANNOTATION_CONTENT,
+    ANNOTATION_NOTES,
     ANNOTATION_OWNER,
-    ANNOTATION_PROBLEMS,
     ANNOTATION_SOURCES,
     ANNOTATION_TOUCHED,
 )
 from comanda_operator.manifests.shards import (
     STOP_BYTES,
+    Notes,
     Shard,
+    Source,
     content_digest,
     make_shard,
-    read_problems,
+    read_notes,
     shard_secret,
     sources_digest,
 )
@@ -308,19 +310,31 @@ class Reconciler:
             return
         sources = {tenant.key: state.source(tenant) for tenant in tenants}
         stamps = {tenant.key: state.stamp(tenant, group.key) for tenant in tenants}
-        digest = sources_digest(group.uid, sources.values(), state.deletions.held)
+        notes = read_notes(live.annotations.get(ANNOTATION_NOTES, "")) if live is not None else Notes()
+        erasing = self._still_erasing(key, live, notes)
+        digest = sources_digest(group.uid, sources.values(), state.deletions.held, erasing)
         if live is not None and await self._is_current(group, live, digest):
             content = live.annotations[ANNOTATION_CONTENT]
-            problems = read_problems(live.annotations.get(ANNOTATION_PROBLEMS, ""))
         else:
-            shard = await self._write_shard(group, key, tenants, live, digest)
-            content, problems = shard.content, shard.problems
-        told = {name: stamp for name, stamp in stamps.items() if name not in problems.left_out}
-        state.settled[key] = Settled(content, sources, told, problems.broken)
+            before = state.settled.get(key)
+            has_lost = before is None or bool(before.sources.keys() - sources.keys())
+            gathering = Gathering.of(state, tenants, erasing, has_lost=has_lost)
+            shard = await self._write_shard(group, key, gathering, live, sources.values())
+            content, notes = shard.content, shard.notes
+        told = {name: stamp for name, stamp in stamps.items() if name not in notes.left_out}
+        state.settled[key] = Settled(content, sources, told, notes)
+        if not group.tenant and state.pool_of(group) is None:
+            self.enqueue(state.drop_group(group.key), Priority.DRIFT)  # it may have waited for pods to erase data
         self.acknowledger.want(key, content)
         said = {tenant.key: said_of_documents(tenant) for tenant in tenants}
-        judged_otherwise = {name for name, problem in said.items() if problem != problems.broken.get(name, "")}
+        judged_otherwise = {name for name, problem in said.items() if problem != notes.broken.get(name, "")}
         self.enqueue({Key("tenant", name) for name in judged_otherwise}, Priority.EDIT)
+
+    def _still_erasing(self, key: ShardKey, live: Described | None, notes: Notes) -> Mapping[str, str]:
+        """Return whose data pods are still to erase; who came back keeps them."""
+        if live is not None and self._state.erased.get(key) == live.annotations.get(ANNOTATION_CONTENT):
+            return {}
+        return {name: number for name, number in notes.erasing.items() if name not in self._state.world.tenants}
 
     async def _is_current(self, group: GroupPlan, live: Described, digest: str) -> bool:
         """Tell whether a shard was made from these sources and holds what it says, which is read once a version."""
@@ -334,12 +348,17 @@ class Reconciler:
         return True
 
     async def _write_shard(
-        self, group: GroupPlan, key: ShardKey, tenants: list[TenantRecord], live: Described | None, digest: str
+        self,
+        group: GroupPlan,
+        key: ShardKey,
+        gathering: Gathering,
+        live: Described | None,
+        sources: Collection[Source],
     ) -> Shard:
-        gathering = Gathering.of(self._state, tenants)
         last = read_told(await self._files_of(live)) if gathering.needs_last and live is not None else NOTHING
         contents = gathering.finish(last)
-        shard = make_shard(digest, self._group_key(group), contents.settings, contents.tokens, contents.problems)
+        digest = sources_digest(group.uid, sources, self._state.deletions.held, contents.notes.erasing)
+        shard = make_shard(digest, self._group_key(group), contents.settings, contents.tokens, contents.notes)
         if shard.size > STOP_BYTES:
             self._say_too_large(group, key, shard)
             raise ShardTooLargeError
@@ -398,6 +417,10 @@ class Reconciler:
         settled = state.settled.get(key)
         if settled is None or settled.content != content:
             return
+        if settled.notes.erasing:
+            _log.info("tenants_erased", group=key.group, tenants=sorted(settled.notes.erasing))
+            state.erased[key] = content
+            self.enqueue({Key("shard", *key)}, Priority.ROTATION)
         for tenant, stamp in settled.stamps.items():
             if state.acknowledged.get(tenant) != stamp and state.placed.get(tenant) == key:
                 state.acknowledged[tenant] = stamp

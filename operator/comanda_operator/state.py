@@ -17,7 +17,7 @@ from comanda_operator.checks import Finding
 from comanda_operator.deletions import Deletions
 from comanda_operator.live import Described, LiveObject, PodRecord
 from comanda_operator.manifests.names import Site
-from comanda_operator.manifests.shards import Source, token_digest
+from comanda_operator.manifests.shards import Notes, Source, token_digest
 from comanda_operator.plan import GroupPlan, Verdict, is_usable, judge_tenant, plan_own, plan_pool
 from comanda_operator.records import TenantRecord
 from comanda_operator.status import Stamp, acknowledged_before
@@ -47,8 +47,7 @@ class Settled:
     content: str
     sources: Mapping[str, Source]
     stamps: Mapping[str, Stamp]
-    broken: Mapping[str, str]
-    """Tenants whose flow or menu cannot be used, with a sentence for each."""
+    notes: Notes
 
 
 @dataclass
@@ -67,6 +66,8 @@ class State:
     settled: dict[ShardKey, Settled] = field(default_factory=dict)
     acknowledged: dict[str, Stamp] = field(default_factory=dict)
     deletions: Deletions = field(default_factory=Deletions)
+    erased: dict[ShardKey, str] = field(default_factory=dict)
+    """Contents of shards of which all pods have erased what they were to erase."""
     findings: dict[str, Finding] = field(default_factory=dict)
     """What Meta said of tenants, until it is in their status."""
 
@@ -124,10 +125,15 @@ class State:
 
     def drop_group(self, key: str) -> set[Key]:
         """Note that a group is wanted no more; it goes once no tenant has a place in it."""
-        if any(self.members.get(ShardKey(key, number)) for number in range(self.groups[key].shards)):
+        shards = [ShardKey(key, number) for number in range(self.groups[key].shards)]
+        if any(self.members.get(shard) or self._is_erasing(shard) for shard in shards):
             return set()
         del self.groups[key]
         return {Key("group", key)}
+
+    def _is_erasing(self, shard: ShardKey) -> bool:
+        settled = self.settled.get(shard)
+        return settled is not None and bool(settled.notes.erasing)
 
     def pool_of(self, group: GroupPlan) -> BotPool | None:
         """Return the pool that a group was made for."""
@@ -202,7 +208,7 @@ class State:
         place = self.placed.get(tenant.key)
         settled = self.settled.get(place) if place is not None else None
         # A new leader has not looked at the shard yet: what was said before holds.
-        problem = settled.broken.get(tenant.key, "") if settled is not None else said_of_documents(tenant)
+        problem = settled.notes.broken.get(tenant.key, "") if settled is not None else said_of_documents(tenant)
         scheduled = verdict.condition("Scheduled")
         if not problem or scheduled is None or scheduled.status != "True":
             return verdict

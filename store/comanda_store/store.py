@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from comanda_store import catalog, orders, parked
 from comanda_store.backend import Backend
 from comanda_store.commits import MAX_GROUP, GroupCommitter
+from comanda_store.erase import erase
 from comanda_store.errors import StorageError
 from comanda_store.postgres.backend import PostgresBackend
 from comanda_store.records import (
@@ -176,6 +177,10 @@ class Store:
         if min(statuses_days, messages_days) < 8:
             raise ValueError("statuses_days and messages_days must be 8 or more: Meta repeats webhooks for 7 days")
         return await self._backend.purge(statuses_days, messages_days, limit)
+
+    async def erase(self, scope: TenantScope, *, limit: int = 2_000) -> int:
+        """Erase one slice of all that is known of a tenant; returns the rows that went, 0 when nothing is left."""
+        return await self._backend.call(scope, lambda c: erase(c, scope, limit))
 
     async def publish(self, tenants: Sequence[PublishedTenant], actor: str) -> int:
         """Record tenants' current flow and menu versions; returns how many tenants had a new one."""

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from comanda_botpod.app import create_app
 from comanda_botpod.pod import Pod
 from comanda_botpod.settings import BotPodSettings
 from comanda_contract.deliveries import BatchAnswer, Delivery, DeliveryBatch, decode_answers, encode_batch
-from comanda_contract.tenancy import CredentialShard, TenantSettings, TenantShard
+from comanda_contract.tenancy import CredentialShard, Erasure, TenantSettings, TenantShard, shard_digest
 from comanda_router.split import split
 from comanda_simulator.app import create_app as create_simulator
 from comanda_simulator.config import AppConfig, NumberConfig, Settings, SimulatorConfig
@@ -57,9 +58,12 @@ class PodUnderTest:
     url: str = ""
     pod: Pod = field(init=False)
 
-    def mount(self, *tenants: TenantSettings, tokens: dict[str, str] | None = None) -> None:
+    def mount(
+        self, *tenants: TenantSettings, tokens: dict[str, str] | None = None, erase: Sequence[TenantSettings] = ()
+    ) -> None:
         tokens = tokens if tokens is not None else {each.phone_number_id: "good-token" for each in tenants}
-        self.write("tenants/shard-00.json", msgspec.json.encode(TenantShard(tenants=tenants)))
+        gone = tuple(Erasure(tenant=each.tenant, phone_number_id=each.phone_number_id) for each in erase)
+        self.write("tenants/shard-00.json", msgspec.json.encode(TenantShard(tenants=tenants, erase=gone)))
         self.write("credentials/shard-00.json", msgspec.json.encode(CredentialShard(access_tokens=tokens)))
 
     def write(self, name: str, content: bytes) -> None:
@@ -68,6 +72,18 @@ class PodUnderTest:
         temporary = path.with_suffix(".tmp")
         temporary.write_bytes(content)
         temporary.replace(path)
+
+    async def has_loaded(self) -> bool:
+        """Tell whether the pod says that it has loaded exactly what is mounted."""
+        files = ((self.folder / kind / "shard-00.json").read_bytes() for kind in ("tenants", "credentials"))
+        digest = shard_digest(bytes.fromhex(GROUP_KEY), *(hashlib.sha256(content).digest() for content in files))
+        return await self.shards() == {"shard-00": digest}
+
+    async def shards(self) -> Mapping[str, str]:
+        """Return the digests of the shards that the pod says it has loaded."""
+        async with self.session.get(f"{self.url}/readyz") as response:
+            said: Mapping[str, str] = (await response.json())["shards"]
+            return said
 
     async def deliver(self, *deliveries: Delivery, key: str = GROUP_KEY) -> BatchAnswer:
         body = encode_batch(DeliveryBatch(deliveries=list(deliveries)))

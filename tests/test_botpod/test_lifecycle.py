@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from comanda_contract.tenancy import shard_digest
 from comanda_store import StorageError
+from comanda_store.erase import ORDER
 from tests.harness import text_message, until
-from tests.test_botpod.conftest import GROUP_KEY, PodUnderTest, tenant
+from tests.test_botpod.conftest import GROUP_KEY, PHONE, PodUnderTest, tenant
 
 
 async def status(pod: PodUnderTest) -> int:
@@ -104,23 +105,36 @@ async def test_tenants_that_changed_while_the_database_was_away_are_published_wh
 
 
 async def test_a_pod_says_which_shards_it_has_loaded_by_a_digest_that_others_can_make(pod: PodUnderTest) -> None:
-    async def shards() -> dict[str, str]:
-        async with pod.session.get(f"{pod.url}/readyz") as response:
-            said: dict[str, str] = (await response.json())["shards"]
-            return said
-
-    def expected() -> str:
-        files = ((pod.folder / kind / "shard-00.json").read_bytes() for kind in ("tenants", "credentials"))
-        return shard_digest(bytes.fromhex(GROUP_KEY), *(hashlib.sha256(content).digest() for content in files))
-
-    before = expected()
-    assert await shards() == {"shard-00": before}
+    assert await pod.has_loaded()
+    before = await pod.shards()
     pod.mount(tenant(), tenant("10000022"))
-
-    async def has_loaded() -> bool:
-        return await shards() == {"shard-00": expected()}
-
-    await until(has_loaded)
-    assert expected() != before
+    await until(pod.has_loaded)
+    assert await pod.shards() != before
     pod.write("tenants/shard-01.json", b'{"tenants": []}')
-    assert "shard-01" not in await shards(), "half of a shard is none"
+    assert "shard-01" not in await pod.shards(), "half of a shard is none"
+
+
+async def test_a_tenant_that_is_to_be_erased_is_before_the_pod_says_so(make_pod: Callable[..., Any]) -> None:
+    gone, stays = tenant(), tenant("10000022")
+    pods: list[PodUnderTest] = [await make_pod(gone, stays, name=name) for name in ("pod-0", "pod-1")]
+    for number in ("10000011", "10000022"):
+        for index in range(5):
+            await pods[index % 2].write_items(text_message(f"{number}-{index}", PHONE), number=number)
+    await pods[0].count_replies(10)
+    pods[0].mount(stays, erase=[gone])
+    for pod in pods:
+        await until(pod.has_loaded, what=f"{pod.url} has erased it")
+    for table in ORDER:
+        assert await pods[0].sql(f"SELECT count(*) FROM {table} WHERE tenant = '{gone.tenant}'") == [(0,)], table
+    assert await pods[0].sql(f"SELECT count(*) FROM inbox WHERE tenant = '{stays.tenant}'") == [(5,)]
+    pods[0].mount(gone, stays)
+    await until(pods[0].has_loaded)
+    assert await pods[0].write_items(text_message("again", PHONE)) == ["stored"]
+
+
+async def test_a_tenant_that_is_served_is_never_erased(pod: PodUnderTest) -> None:
+    await pod.write_items(text_message("w1", PHONE))
+    await pod.count_replies(1)
+    pod.mount(tenant(), erase=[tenant()])
+    await until(pod.has_loaded)
+    assert await pod.sql("SELECT count(*) FROM inbox") == [(1,)]

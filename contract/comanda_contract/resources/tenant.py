@@ -244,8 +244,8 @@ class WhatsAppTenantSpec(Part):
     )
     deletion_policy: Literal["Retain", "Delete"] = Field(
         default="Retain",
-        description="What becomes of the tenant's data when this resource is deleted: Retain keeps them, Delete "
-        "erases them.",
+        description="What becomes of the tenant's data when this resource is deleted: Retain keeps them, Delete has "
+        "pods erase them, and takes an enterprise tenant's volumes away; a PostgreSQL of its own is not touched.",
         examples=["Retain"],
     )
     enterprise: Enterprise | None = Field(

@@ -43,7 +43,10 @@ def stateful_set(group: GroupPlan, site: Site) -> Json:
     }
     if group.database is None:
         spec["volumeClaimTemplates"] = [_claim()]
-        spec["persistentVolumeClaimRetentionPolicy"] = {"whenDeleted": "Retain", "whenScaled": "Retain"}
+        spec["persistentVolumeClaimRetentionPolicy"] = {
+            "whenDeleted": "Delete" if group.erases_volumes else "Retain",
+            "whenScaled": "Retain",
+        }
     return {"metadata": metadata(group, group.name), "spec": spec}
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import msgspec
 
 from comanda_contract.names import shard_name
-from comanda_contract.tenancy import CredentialShard, TenantSettings, TenantShard, shard_digest
+from comanda_contract.tenancy import CredentialShard, Erasure, TenantSettings, TenantShard, shard_digest
 from comanda_kube.resources import Json
 from comanda_operator.manifests.names import (
     ANNOTATION_CONTENT,
-    ANNOTATION_PROBLEMS,
+    ANNOTATION_NOTES,
     ANNOTATION_SOURCES,
     LABEL_SHARD,
     metadata,
@@ -48,24 +48,23 @@ class Source:
     """Generation, version of the Secret, version of the ConfigMap, generation of the app."""
 
 
-class Problems(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What of a shard's sources could not be used.
-
-    It is kept on the shard, so that a new leader knows it without reading all sources again.
-    """
+class Notes(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of a shard's tenants, kept on the shard: a new leader knows it without reading all sources again."""
 
     broken: dict[str, str] = {}
     """Tenants whose flow or menu is wrong, with a sentence for each; pods have what was good before, if there was."""
     left_out: tuple[str, ...] = ()
     """Tenants that pods are told nothing of."""
+    erasing: dict[str, str] = {}
+    """Tenants that are no more and whose data pods are to erase, with their numbers."""
 
 
-def read_problems(annotation: str) -> Problems:
+def read_notes(annotation: str) -> Notes:
     """Read them from a shard's annotation; what somebody else wrote there counts for none."""
     try:
-        return msgspec.json.decode(annotation, type=Problems) if annotation else Problems()
+        return msgspec.json.decode(annotation, type=Notes) if annotation else Notes()
     except msgspec.DecodeError:
-        return Problems()
+        return Notes()
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Shard:
 
     sources: str
     content: str
-    problems: Problems
+    notes: Notes
     files: Mapping[str, bytes] = field(repr=False)
 
     @property
@@ -83,13 +82,17 @@ class Shard:
         return sum(map(len, self.files.values()))
 
 
-def sources_digest(group_uid: str, sources: Iterable[Source], held: Iterable[str] = ()) -> str:
+def sources_digest(
+    group_uid: str, sources: Iterable[Source], held: Iterable[str] = (), erasing: Iterable[str] = ()
+) -> str:
     """Return the digest of all that a shard is made from; the order of its tenants does not matter.
 
-    `held` are tenants whose deletion is doubted: they stay in their shards, and leave them when that is over.
+    `held` are tenants whose deletion is doubted: they stay in their shards, and leave them when that is over. `erasing`
+    are those whose data are to be erased.
     """
     rows = sorted((each.tenant, each.uid, *each.versions) for each in sources)
-    return hashlib.sha256(msgspec.json.encode([FORMAT, group_uid, rows, sorted(held)])).hexdigest()[:32]
+    known = [FORMAT, group_uid, rows, sorted(held), *([sorted(erasing)] if erasing else [])]
+    return hashlib.sha256(msgspec.json.encode(known)).hexdigest()[:32]
 
 
 def make_shard(
@@ -97,15 +100,17 @@ def make_shard(
     key: bytes,
     tenants: Sequence[TenantSettings],
     tokens: Mapping[str, str],
-    problems: Problems | None = None,
+    notes: Notes | None = None,
 ) -> Shard:
     """Return a shard of these tenants and tokens (by phone number id); `key` is the group's."""
     ordered = tuple(sorted(tenants, key=lambda each: each.phone_number_id))
+    notes = notes or Notes()
+    erase = tuple(Erasure(tenant=tenant, phone_number_id=number) for tenant, number in sorted(notes.erasing.items()))
     files = {
-        TENANTS_FILE: _encode(TenantShard(tenants=ordered)),
+        TENANTS_FILE: _encode(TenantShard(tenants=ordered, erase=erase)),
         CREDENTIALS_FILE: _encode(CredentialShard(access_tokens=dict(sorted(tokens.items())))),
     }
-    return Shard(sources, content_digest(key, files), problems or Problems(), files)
+    return Shard(sources, content_digest(key, files), notes, files)
 
 
 def content_digest(key: bytes, files: Mapping[str, bytes]) -> str:
@@ -116,11 +121,11 @@ def content_digest(key: bytes, files: Mapping[str, bytes]) -> str:
 
 def shard_secret(group: GroupPlan, number: int, shard: Shard) -> Json:
     """Return a shard's Secret."""
-    problems = _encode(shard.problems).decode() if shard.problems != Problems() else ""
+    notes = _encode(shard.notes).decode() if shard.notes != Notes() else ""
     annotations = {
         ANNOTATION_SOURCES: shard.sources,
         ANNOTATION_CONTENT: shard.content,
-        ANNOTATION_PROBLEMS: problems,
+        ANNOTATION_NOTES: notes,
     }
     described: dict[str, Any] = metadata(group, shard_name(group.name, number))
     described["labels"][LABEL_SHARD] = f"{number:02}"

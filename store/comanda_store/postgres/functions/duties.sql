@@ -95,6 +95,38 @@ begin
   return v_total + v_count;
 end $$;
 
+-- Erases a slice of what is known of the tenant that the transaction has named: row-level security holds it to that one.
+-- Rows that others point to go last. Returns how many rows went, 0 when nothing is left.
+create or replace function comanda_erase(p_number text, p_limit int)
+returns int language plpgsql security definer
+set search_path = public, pg_temp as $$
+declare
+  v_tenant text := current_setting('comanda.tenant', true);
+  v_left int := p_limit;
+  v_count int;
+  v_table text;
+  v_condition text;
+begin
+  if coalesce(v_tenant, '') = '' then
+    raise exception 'comanda_erase needs a tenant';
+  end if;
+  foreach v_table in array array[
+    'order_lines', 'orders', 'outbox', 'inbox', 'statuses', 'account_events', 'costs', 'timers', 'conversations',
+    'customer_aliases', 'customers', 'menu_versions', 'flow_versions', 'numbers', 'audit', 'tenants']
+  loop
+    exit when v_left <= 0;
+    v_condition := case
+      when v_table = 'order_lines' then 'order_id in (select id from orders where tenant = $1)'
+      when v_table in ('outbox', 'inbox', 'statuses', 'account_events', 'costs') then 'tenant = $1 and phone_number_id = $2'
+      else 'tenant = $1' end;
+    execute format('delete from %I where ctid in (select ctid from %I where %s limit $3)', v_table, v_table, v_condition)
+      using v_tenant, p_number, v_left;
+    get diagnostics v_count = row_count;
+    v_left := v_left - v_count;
+  end loop;
+  return p_limit - v_left;
+end $$;
+
 -- How much waits, and for how long: numbers alone.
 create or replace function comanda_backlog()
 returns table (pending bigint, oldest_ms bigint, parked bigint, unknown bigint) language plpgsql security definer
