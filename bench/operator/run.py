@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.common.results import Row, Target, print_results, write_results
 from bench.common.stats import percentile
+from tests.cluster import FaultProxy
 from tests.harness import until
 from tests.test_operator.cluster import HOME, ROOT, SOURCE, Cluster, OperatorProcess, cluster
 
@@ -37,6 +38,7 @@ from comanda_operator.records import TenantRecord, read_tenant
 MIB = 2**20
 PEER = "obvious kopf operator (create, update, resume and delete handlers that write the status)"
 LONG = 900.0
+AWAY_SECONDS, AWAY_EDITS = 60.0, 200
 
 
 @dataclass
@@ -54,6 +56,7 @@ class Measured:
     takeover_released: float = 0.0
     idle_cpu_percent: float = 0.0
     idle_requests: float = 0.0
+    away_seconds: float = 0.0
     cold_seconds: float = 0.0
     cold_writes: int = 0
     cold_rss: float = 0.0
@@ -135,6 +138,7 @@ async def measure(console: Console, tenants: int, folder: Path) -> Measured:
         await scene.make_secrets()
         await onboard(console, scene, found)
         await cold(console, scene, found)
+        await away(console, scene, found)
         if tenants:
             await peer(console, scene, found, folder)
         watching.cancel()
@@ -239,6 +243,45 @@ async def cold(console: Console, scene: Scene, found: Measured) -> None:
     )
 
 
+async def away(console: Console, scene: Scene, found: Measured) -> None:
+    """Edit tenants while the operator's API is away for a minute; then see how soon all of it is done.
+
+    Without its Lease the operator ends, and is started again as a kubelet would.
+    """
+    made, edited = scene.cluster, range(min(AWAY_EDITS, scene.tenants))
+
+    def is_done() -> bool:
+        records = (scene.informer.store[f"shop/t{number}"] for number in edited)
+        return all(each.status.observed_generation == each.metadata.generation for each in records)
+
+    async with FaultProxy(made.server.port) as proxy, made.operator("away", port=proxy.port, LEASE_SECONDS="15") as it:
+        await until(it.leads, LONG, "it leads")
+        await until(it.is_idle, LONG, "nothing waits")
+        await proxy.refuse()
+        began = monotonic()
+        for number in edited:
+            await scene.apply_tenant(number, "Away")
+        starting = asyncio.create_task(start_again(it))
+        await asyncio.sleep(max(0.0, AWAY_SECONDS - (monotonic() - began)))
+        await proxy.accept()
+        back = monotonic()
+        await until(is_done, LONG, "all edits are in the status")
+        found.away_seconds = monotonic() - back
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+    console.print(
+        f"API away {AWAY_SECONDS:.0f} s: {len(edited)} edits done after {found.away_seconds:.1f} s", style="dim"
+    )
+
+
+async def start_again(operator: OperatorProcess) -> None:
+    """Start a replica again whenever it has ended."""
+    while True:
+        await operator.process.wait()
+        await asyncio.sleep(1.0)
+        await operator.again()
+
+
 async def peer(console: Console, scene: Scene, found: Measured, folder: Path) -> None:
     """Start the peer beside the same tenants; its statuses say the same."""
     made = scene.cluster
@@ -299,6 +342,7 @@ def make_rows(found: Measured) -> list[Row]:
         Row("leader ended in order: takeover", found.takeover_released, "s", Target("<=", 3)),
         Row("status writes a tenant in that storm", found.storm_writes / max(1, found.tenants), "writes"),
         Row("that storm: converged", found.storm_seconds, "s"),
+        Row("API away for 60 s, 200 edits meanwhile: done after it is back", found.away_seconds, "s", Target("<=", 20)),
         Row("idle, leading: processor", found.idle_cpu_percent, "% of a core", Target("<=", 1)),
         Row("idle: requests a replica", found.idle_requests, "/s", Target("<=", 1)),
     ]  # fmt: skip

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import Annotated
 
+import msgspec
 import structlog
-from fastapi import FastAPI
+from fastapi import FastAPI, Header
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest, start_http_server
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from comanda_botpod.deliveries import DeliveriesEndpoint
 from comanda_botpod.pod import Pod, running_pod
 from comanda_botpod.settings import BotPodSettings
+from comanda_contract.activity import ACTIVITY_PATH, Activity
 from comanda_contract.errors import ComandaError
 from comanda_contract.names import DELIVERIES_PATH, HEALTH_PATH, READY_PATH
 
@@ -102,6 +106,15 @@ def create_app(settings: BotPodSettings) -> PodApp:
             "problems": pod.tenants.problems | pod.handlers.problems,
         }
         return JSONResponse(body, status_code=200 if pod.ready else 503)
+
+    @app.get(ACTIVITY_PATH)
+    async def activity(since: int = 0, authorization: Annotated[str, Header()] = "") -> Response:
+        """Tell the operator when the last message of each number came."""
+        expected = f"Bearer {settings.group_key.get_secret_value()}"
+        if not hmac.compare_digest(authorization.encode(), expected.encode()):
+            return JSONResponse({"code": "unauthorized", "message": "The group key is missing or wrong."}, 401)
+        said = made.pod.inbox.activity(since) if made.pod is not None else Activity()
+        return Response(msgspec.json.encode(said), media_type="application/json")
 
     if not settings.metrics_port:
 

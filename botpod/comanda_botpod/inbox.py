@@ -16,6 +16,7 @@ from comanda_botpod.schedule import Lane
 from comanda_botpod.tenants import Tenants
 from comanda_botpod.turn import Turns
 from comanda_contract import deliveries
+from comanda_contract.activity import Activity
 from comanda_contract.deliveries import Answer, Delivery
 from comanda_contract.names import redacted
 from comanda_contract.trace import is_sampled, trace_id_of
@@ -50,6 +51,8 @@ class Inbox:
         self._turns = turns
         self._reader = reader
         self._limits = limits
+        self._last_messages: dict[str, int] = {}
+        """When the last message of each number was stored, in unix seconds, since this pod started."""
         self.draining = False
         self.full = False
 
@@ -82,6 +85,10 @@ class Inbox:
             for delivery, item in zip(batch, read, strict=True)
         ]
 
+    def activity(self, since: int) -> Activity:
+        """Return when the last message of each number came, of those alone that came since then (unix seconds)."""
+        return Activity({number: at for number, at in self._last_messages.items() if at >= since})
+
     def _refuse_all(self, batch: Sequence[Delivery], answer: Answer) -> list[Answer]:
         return [self._count(delivery, answer) for delivery in batch]
 
@@ -102,6 +109,8 @@ class Inbox:
             self._turns.pending[item.tenant] += 1
             lane: Lane = "backlog" if item.sent_at < _now() - BACKLOG_MS else "live"
             self._turns.wake(TenantScope(item.tenant, item.phone_number_id), ingested.customer_id, lane)
+        if isinstance(item, InboundItem) and not ingested.duplicate:
+            self._last_messages[item.phone_number_id] = int(time.time())
         return deliveries.DUPLICATE if ingested.duplicate else deliveries.STORED
 
     def _read(self, delivery: Delivery) -> Item | Answer:

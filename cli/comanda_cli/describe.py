@@ -27,6 +27,7 @@ _FACTS = (
     ("webhook", "status", "webhookPath"),
     ("credentials", "status", "credentialsHash"),
     ("token ends", "status", "tokenExpiresAt"),
+    ("last message", "status", "lastMessageTime"),
 )
 
 

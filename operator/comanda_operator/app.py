@@ -23,6 +23,7 @@ from comanda_kube.config import ClusterConfig
 from comanda_kube.errors import ApiError, NotFoundError, ObjectConflictError
 from comanda_kube.events import Recorder
 from comanda_kube.lease import Elector, LeasePace
+from comanda_operator.activity import ActivityReader
 from comanda_operator.apply import NotLeadingError, Writer
 from comanda_operator.checking import Checker
 from comanda_operator.checks import CONNECTED
@@ -97,6 +98,7 @@ class Operator:
                 self._lead(),
                 self._measure(),
                 *([self._check(self.checker)] if self.checker is not None else []),
+                *([self._read_activity()] if self._settings.activity_seconds else []),
                 *(self._work() for _ in range(self._settings.workers)),
             ]
             own = [asyncio.create_task(part, name=getattr(part, "__qualname__", "part")) for part in parts]
@@ -118,6 +120,17 @@ class Operator:
     async def _check(self, checker: Checker) -> None:
         await self.elector.leading.wait()
         await checker.run()
+
+    async def _read_activity(self) -> None:
+        settings = self._settings
+        reader = ActivityReader(
+            self.state,
+            lambda tenant: self.queue.add(Key("tenant", tenant), Priority.RESYNC),
+            seconds=settings.activity_seconds,
+            port=settings.pod_port,
+        )
+        await self.elector.leading.wait()
+        await reader.run()
 
     async def _work(self) -> None:
         await self.elector.leading.wait()

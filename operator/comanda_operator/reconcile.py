@@ -29,6 +29,7 @@ from comanda_kube.errors import NotFoundError
 from comanda_kube.events import Recorder, Said
 from comanda_kube.resources import PODS, SECRETS, Json, Resource
 from comanda_operator.acknowledge import Acknowledger
+from comanda_operator.activity import time_of
 from comanda_operator.apply import Writer
 from comanda_operator.checking import Checker
 from comanda_operator.checks import CONNECTED, Finding, finding_before
@@ -174,7 +175,11 @@ class Reconciler:
         acknowledged = acknowledged if acknowledged is not None and acknowledged.group else None
         group = state.groups.get(verdict.group)
         finding = self._finding(tenant, wanted)
-        planned = tenant_status(tenant, verdict, wanted, acknowledged, group, finding=finding)
+        heard = state.heard.get(key)
+        last_message = time_of(heard) if heard is not None else tenant.status.last_message_time
+        planned = tenant_status(
+            tenant, verdict, wanted, acknowledged, group, finding=finding, last_message=last_message
+        )
         status = with_times(planned, tenant.status, _now())
         if status != tenant.status and self._is_soon_over(tenant, status):
             return
@@ -184,6 +189,8 @@ class Reconciler:
                 self._tell(TENANTS, tenant.metadata, tenant.status.condition(type_), status.condition(type_))
         if state.findings.get(key) is finding:
             state.findings.pop(key, None)
+        if state.heard.get(key) == heard:
+            state.heard.pop(key, None)
 
     def _is_soon_over(self, tenant: TenantRecord, status: TenantStatus) -> bool:
         """Tell whether pods are about to say that they have a tenant as it is now: what is true in between is not told.

@@ -107,6 +107,7 @@ class TenantStatus(msgspec.Struct, frozen=True, rename="camel"):
     credentials_hash: str = ""
     quality: QualityRecord = QualityRecord()
     token_expires_at: str = ""
+    last_message_time: str = ""
     conditions: tuple[ConditionRecord, ...] = ()
 
     def condition(self, type_: str) -> ConditionRecord | None:

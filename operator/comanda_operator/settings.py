@@ -27,6 +27,9 @@ class OperatorSettings(BaseSettings):
     graph_url: HttpUrl = Field(
         default=HttpUrl("https://graph.facebook.com"), description="Where Meta is found, by pods and operator."
     )
+    activity_seconds: float = Field(
+        default=300.0, ge=0, le=86_400, description="How often pods are asked when messages came last; 0: never."
+    )
     meta_check_hours: float = Field(
         default=6.0,
         ge=0,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from comanda_contract.names import shard_of
+from comanda_contract.names import group_key, shard_of
 from comanda_contract.resources import BotPool, Condition
 from comanda_contract.resources.tenant import ACCESS_TOKEN_KEY
 from comanda_operator.checks import Finding
@@ -70,6 +70,8 @@ class State:
     """Contents of shards of which all pods have erased what they were to erase."""
     findings: dict[str, Finding] = field(default_factory=dict)
     """What Meta said of tenants, until it is in their status."""
+    heard: dict[str, int] = field(default_factory=dict)
+    """When tenants' last message came, in unix seconds, until it is in their status."""
 
     def verdict(self, tenant: TenantRecord) -> Verdict:
         """Judge a tenant."""
@@ -97,6 +99,7 @@ class State:
         if tenant is None:
             self.acknowledged.pop(key, None)
             self.findings.pop(key, None)
+            self.heard.pop(key, None)
         elif place is not None:
             self.acknowledged.setdefault(key, acknowledged_before(tenant) or _NOTHING)
             settled = self.settled.get(place)
@@ -166,6 +169,11 @@ class State:
         else:
             digest = self.acknowledged.get(tenant.key, _NOTHING).credentials
         return Stamp(group, tenant.metadata.generation, digest)
+
+    def key_of(self, group: str) -> str:
+        """Return the key with which a group's pods are spoken to; "" for a group that is not planned."""
+        plan = self.groups.get(group)
+        return group_key(self.master_key, group, plan.uid) if plan is not None else ""
 
     def pods_of(self, group: str) -> list[PodRecord]:
         """Return the pods of a group that are not about to end."""

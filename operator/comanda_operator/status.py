@@ -54,11 +54,12 @@ def tenant_status(
     group: GroupPlan | None,
     *,
     finding: Finding | None = None,
+    last_message: str = "",
 ) -> TenantStatus:
     """Return the status of a tenant, its conditions without times.
 
     `wanted` is what pods should have of it, None while it has no place; `acknowledged` is what they say they have;
-    `finding` is what Meta said of it last, None while it was not asked.
+    `finding` is what Meta said of it last, None while it was not asked; `last_message` is when its last message came.
     """
     conditions = [_record(condition) for condition in verdict.conditions]
     conditions.append(_ready(tenant, verdict, wanted, acknowledged))
@@ -75,6 +76,7 @@ def tenant_status(
         credentials_hash=acknowledged.credentials if acknowledged is not None and verdict.group else "",
         quality=QualityRecord(finding.rating, finding.limit) if finding is not None else QualityRecord(),
         token_expires_at=finding.token_expires_at if finding is not None else "",
+        last_message_time=last_message,
         conditions=tuple(conditions),
     )
 
@@ -93,6 +95,7 @@ def status_json(status: TenantStatus) -> dict[str, Any]:
         "webhookPath": status.webhook_path,
         "credentialsHash": status.credentials_hash,
         "tokenExpiresAt": status.token_expires_at,
+        "lastMessageTime": status.last_message_time,
         "quality": {name: word for name, word in msgspec.structs.asdict(status.quality).items() if word},
     }
     return {

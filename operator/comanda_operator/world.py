@@ -66,6 +66,10 @@ class World:
         """Return the tenant that has a number: of all that name it the oldest."""
         return self.tenants[self._by_number[phone_number_id][0][1]]
 
+    def served_by(self, phone_number_id: str) -> TenantRecord | None:
+        """Return the tenant that a number belongs to; None when nobody has it."""
+        return self.owner_of(phone_number_id) if phone_number_id in self._by_number else None
+
     def app(self, name: str) -> WhatsAppApp | None:
         """Return the app of a name: of several the oldest."""
         return min((app for app in self.apps.values() if app.metadata.name == name), key=_seniority, default=None)

@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 PROGRAMS = {
     "etcd": "go.etcd.io/etcd/server/v3",
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
+    "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
 }
 """Name → Go package, the quickest to build first."""

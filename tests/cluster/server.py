@@ -1,7 +1,7 @@
 """A Kubernetes API of a test's own: etcd and kube-apiserver on free loopback ports, with RBAC and an audit log.
 
 Nothing else runs: no controller, no scheduler, no node. So nothing makes ServiceAccounts, collects garbage, ends
-namespaces or starts pods.
+namespaces or starts pods; a test that needs a controller has it run.
 """
 
 from __future__ import annotations
@@ -89,6 +89,28 @@ class ApiServer:
         """End both processes; nothing of theirs is kept, so there is nothing to wait for."""
         self.api.kill()
         self.etcd.kill()
+
+    @asynccontextmanager
+    async def controllers(self, *names: str) -> AsyncIterator[None]:
+        """Run Kubernetes' own controllers of these names meanwhile; `kube-controller-manager --help` lists them."""
+        process = Process(
+            [
+                self._programs / "kube-controller-manager",
+                f"--kubeconfig={self.kubeconfig()}",
+                f"--controllers={','.join(names)}",
+                f"--service-account-private-key-file={self.folder}/sa.key",
+                "--leader-elect=false",
+                "--secure-port=0",
+                "--namespace-sync-period=5s",
+            ],
+            self.folder,
+        )
+        process.start()
+        try:
+            yield
+            assert process.pid is not None, process.log_tail()
+        finally:
+            process.kill()
 
     def token(self, user: str = "admin") -> str:
         """Return the bearer token of a user."""

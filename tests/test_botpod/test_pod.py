@@ -21,6 +21,25 @@ def body_of(reply: dict[str, Any]) -> str:
     return str(reply.get("text", {}).get("body") or reply["interactive"]["body"]["text"])
 
 
+class TestActivity:
+    async def ask(self, pod: PodUnderTest, since: int = 0, key: str = GROUP_KEY) -> tuple[int, dict[str, Any]]:
+        headers = {"Authorization": f"Bearer {key}"}
+        async with pod.session.get(f"{pod.url}/v1/activity?since={since}", headers=headers) as response:
+            return response.status, await response.json()
+
+    async def test_a_pod_says_when_the_last_message_of_a_number_came(self, pod: PodUnderTest) -> None:
+        assert await self.ask(pod) == (200, {"last_messages": {}})
+        await pod.write_items(text_message("w1"))
+        _, said = await self.ask(pod)
+        at = said["last_messages"][NUMBER]
+        assert at >= NOW
+        assert await self.ask(pod, at + 1) == (200, {"last_messages": {}})
+
+    async def test_who_has_not_the_groups_key_is_told_nothing(self, pod: PodUnderTest) -> None:
+        status, said = await self.ask(pod, key="00" * 32)
+        assert (status, said["code"]) == (401, "unauthorized")
+
+
 class TestEndpoint:
     async def post(self, pod: PodUnderTest, body: bytes, key: str = GROUP_KEY) -> tuple[int, dict[str, Any]]:
         headers = {"Authorization": f"Bearer {key}"} if key else {}

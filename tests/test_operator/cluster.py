@@ -283,6 +283,8 @@ class Nodes:
         self.frozen = False
         """Whether nothing is loaded any more, as on nodes that hang."""
         self.loaded: dict[str, dict[str, str]] = {}
+        self.last_messages: dict[str, int] = {}
+        """What pods say of when messages came, by number."""
         self._seen: dict[str, str] = {}
         self._stack = AsyncExitStack()
 
@@ -350,7 +352,14 @@ class Nodes:
         async def readyz(_: web.Request) -> web.Response:
             return web.json_response({"ready": True, "shards": self.loaded[key]})
 
-        app.add_routes([web.get("/readyz", readyz)])
+        async def activity(request: web.Request) -> web.Response:
+            group = f"{namespace}/{labels['comanda.dev/group']}"
+            key = group_key(MASTER_KEY, group, labels["comanda.dev/group-uid"])
+            assert request.headers["Authorization"] == f"Bearer {key}"
+            assert int(request.query["since"]) >= 0  # what is older is told all the same: twice told is no news
+            return web.json_response({"last_messages": self.last_messages})
+
+        app.add_routes([web.get("/readyz", readyz), web.get("/v1/activity", activity)])
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)

@@ -312,7 +312,7 @@ class WhatsAppTenantStatus(StatusBase):
     )
     last_message_time: Timestamp | None = Field(
         default=None,
-        description="When the last customer message was stored, in UTC, to within some minutes.",
+        description="When a customer's message was last stored, in UTC; of later ones it tells within an hour.",
         examples=["2026-11-24T09:30:00Z"],
     )
     quality: Quality | None = Field(
