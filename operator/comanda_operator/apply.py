@@ -59,6 +59,19 @@ class Writer:
                 resource, described.namespace, described.name, only=Preconditions(uid=described.uid)
             )
 
+    async def release(self, resource: Resource, live: LiveObject) -> bool:
+        """Delete the very object that was seen, and leave what it made: one made in its place takes that over."""
+        described = live.metadata
+        async with self._turn():
+            WRITES.labels(verb="delete", kind=resource.kind).inc()
+            return await self._client.delete(
+                resource,
+                described.namespace,
+                described.name,
+                only=Preconditions(uid=described.uid),
+                propagation="Orphan",
+            )
+
     async def put_status(self, resource: Resource, key: str, uid: str, status: Json) -> None:
         """Write the status of the very object that was seen. Raises `ApiError`, `NotLeadingError`."""
         namespace, _, name = key.partition("/")

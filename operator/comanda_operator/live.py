@@ -114,6 +114,15 @@ def holds(live: LiveObject, wanted: Json) -> bool:
     )
 
 
+def is_fixed(live: LiveObject, wanted: Json) -> bool:
+    """Tell whether an object cannot be changed into what is wanted: the API lets no volume claims come or go."""
+    spec, wanted_spec = live.content.get("spec") or {}, wanted.get("spec") or {}
+    return bool(spec.get(_CLAIMS)) != bool(wanted_spec.get(_CLAIMS))
+
+
+_CLAIMS = "volumeClaimTemplates"
+
+
 def _contains(live: Any, wanted: Any, name: str) -> bool:
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(_contains(live.get(key), wanted[key], key) for key in wanted)

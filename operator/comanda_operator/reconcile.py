@@ -34,7 +34,7 @@ from comanda_operator.apply import Writer
 from comanda_operator.checking import Checker
 from comanda_operator.checks import CONNECTED, Finding, finding_before
 from comanda_operator.contents import NOTHING, Gathering, read_told
-from comanda_operator.live import Described, LiveObject
+from comanda_operator.live import Described, LiveObject, is_fixed
 from comanda_operator.manifests.apps import APPS_SECRET, app_values, apps_secret
 from comanda_operator.manifests.group import KINDS, Wanted, group_objects, stamped
 from comanda_operator.manifests.names import (
@@ -276,7 +276,13 @@ class Reconciler:
         objects = group_objects(group, state.site, secret, pool.spec.autoscaling if pool is not None else None)
         for wanted in objects:
             live = state.objects[wanted.resource.kind].get(f"{group.namespace}/{wanted.name}")
-            await self._writer.make(wanted, live)
+            if live is not None and live.metadata.deletion_timestamp:
+                continue  # it is made anew when it is gone
+            if live is not None and is_fixed(live, wanted.body):
+                _log.info("made_anew", kind=wanted.resource.kind, group=key)
+                await self._writer.release(wanted.resource, live)
+            else:
+                await self._writer.make(wanted, live)
         named = {(wanted.resource.kind, wanted.name) for wanted in objects}
         for kind, live in list(state.children_of(key)):
             if (kind, live.metadata.name) not in named:

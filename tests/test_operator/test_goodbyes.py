@@ -1,4 +1,4 @@
-"""What ends when its time has come, with Kubernetes' own controllers at work: namespaces, and volumes."""
+"""What ends when its time has come, with Kubernetes' own controllers at work: namespaces, volumes, StatefulSets."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from comanda_kube.resources import NAMESPACES, STATEFUL_SETS, Resource
-from comanda_operator.reconcile import TENANTS
+from comanda_kube.resources import NAMESPACES, PODS, STATEFUL_SETS, Resource
+from comanda_operator.reconcile import POOLS, TENANTS
 from tests.harness import until
-from tests.test_operator.cluster import Cluster, Nodes, cluster
+from tests.test_operator.cluster import HOME, Cluster, Nodes, cluster
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -85,3 +85,27 @@ async def test_the_volume_of_an_enterprise_tenant_stays_or_goes_as_its_policy_sa
             return not is_there and not pods and bool(await claims()) == stays
 
         await until(is_gone, 60, "its pods are gone")
+
+
+async def test_a_pool_that_gets_a_database_has_its_stateful_set_made_anew_and_its_pods_after_it(site: Cluster) -> None:
+    await site.admin.apply(POOLS, {"metadata": {"namespace": HOME, "name": "small"}, "spec": {"replicas": 1}})
+    async with site.server.controllers("statefulset-controller", "garbage-collector-controller"), site.operator():
+
+        async def volumes() -> set[str]:
+            pod = await site.get(PODS, HOME, "pool-small-0")
+            return {volume["name"] for volume in pod.get("spec", {}).get("volumes", ())}
+
+        async def has_a_volume() -> bool:
+            return "data" in await volumes()
+
+        await until(has_a_volume, 60, "its pod keeps its data on a volume")
+        before = (await site.get(STATEFUL_SETS, HOME, "pool-small"))["metadata"]["uid"]
+        await site.pool("small", replicas=1)
+
+        async def has_none() -> bool:
+            found = await volumes()
+            return bool(found) and "data" not in found
+
+        await until(has_none, 60, "its pod has a database instead")
+        assert (await site.get(STATEFUL_SETS, HOME, "pool-small"))["metadata"]["uid"] != before
+        assert {claim["metadata"]["name"] for claim in await site.all(CLAIMS, HOME)}, "what was stored stays"
