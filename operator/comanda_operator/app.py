@@ -24,7 +24,7 @@ from comanda_kube.errors import ApiError, NotFoundError, ObjectConflictError
 from comanda_kube.events import Recorder
 from comanda_kube.lease import Elector, LeasePace
 from comanda_operator.activity import ActivityReader
-from comanda_operator.apply import NotLeadingError, Writer
+from comanda_operator.apply import URGENT, NotLeadingError, Writer
 from comanda_operator.checking import Checker
 from comanda_operator.checks import CONNECTED
 from comanda_operator.graph import GraphReader
@@ -137,6 +137,7 @@ class Operator:
         while True:
             key, waited = await self.queue.get()
             QUEUE_SECONDS.observe(waited)
+            URGENT.set(self.queue.is_urgent(key))
             began = monotonic()
             outcome = await self._work_on(key)
             RECONCILES.labels(kind=key.kind, outcome=outcome).inc()

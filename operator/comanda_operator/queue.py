@@ -48,7 +48,7 @@ class _Held:
 class Schedule(Generic[K]):
     """The rules of the queue. Pure: `now` is monotonic, in seconds."""
 
-    working: set[K] = field(default_factory=set)
+    working: dict[K, Priority] = field(default_factory=dict)
     added: int = 0
     _ready: dict[K, tuple[Priority, float]] = field(default_factory=dict)
     _heap: list[tuple[Priority, int, K]] = field(default_factory=list)
@@ -78,13 +78,13 @@ class Schedule(Generic[K]):
             ready = self._ready.get(key)
             if ready is not None and ready[0] == priority:
                 del self._ready[key]
-                self.working.add(key)
+                self.working[key] = priority
                 return key, now - ready[1]
         return None
 
     def done(self, key: K, now: float) -> None:
         """Note that the work on a key is over; what was added meanwhile is ready now."""
-        self.working.discard(key)
+        self.working.pop(key, None)
         again = self._again.pop(key, None)
         if again is not None:
             self._make_ready(key, again, now)
@@ -146,6 +146,10 @@ class KeyedQueue(Generic[K]):
     def working(self) -> int:
         """How many keys are worked on."""
         return len(self._schedule.working)
+
+    def is_urgent(self, key: K) -> bool:
+        """Tell whether somebody waits for the key that is worked on."""
+        return self._schedule.working.get(key) == Priority.EDIT
 
     def add(self, key: K, priority: Priority = Priority.EDIT, *, delay: float = 0.0, most: float = 0.0) -> None:
         """Have a key looked at; see `Schedule.add`."""

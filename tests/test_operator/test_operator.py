@@ -180,6 +180,31 @@ async def test_an_edit_and_a_rotation_are_one_write_of_the_status_each(site: Clu
         assert resources.count("whatsapptenants") == 2
 
 
+async def test_an_edit_goes_before_what_waits_for_its_turn_to_be_written(site: Cluster) -> None:
+    shop = await site.namespace()
+    await site.tenant(shop, "first")
+    async with site.operator(WRITES_PER_SECOND="1") as operator:
+        await site.becomes(TENANTS, shop, "first", "NotLoaded")
+        for number in range(80):
+            await site.tenant(shop, f"t{number}")
+        await site.tenant(shop, "first", displayName="Another name")
+
+        async def untold() -> set[str]:
+            tenants = await site.all(TENANTS, shop)
+            return {
+                each["metadata"]["name"]
+                for each in tenants
+                if each.get("status", {}).get("observedGeneration") != each["metadata"]["generation"]
+            }
+
+        async def is_told() -> bool:
+            return "first" not in await untold()
+
+        await until(is_told)
+        assert await untold(), "others wait for their turn"
+        assert await operator.leads()
+
+
 async def test_a_second_look_writes_nothing(site: Cluster) -> None:
     shop = await site.namespace()
     for name in ("a", "b", "c"):
