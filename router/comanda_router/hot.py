@@ -5,11 +5,15 @@
 
 One connection is either hot or plain at any moment. It turns plain when all hot answers are written, and hot again when
 the plain request is over, so answers never overtake each other.
+
+A read of more than 64 KB waits for its turn (`turns.py`), and the connection is not read on meanwhile. A body that is
+longer than that is hashed piece by piece as it comes, and put together only when it is signed.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -17,6 +21,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from comanda_contract.cloud.limits import WEBHOOK_BYTES
 from comanda_router.head import read_head
 from comanda_router.metrics import LIMITS
+from comanda_router.signature import SIGNED, SignedBody, check_signature, read_header
+from comanda_router.turns import READ_BYTES
 from comanda_router.webhook import BODIES, Webhook, Webhooks
 
 UNDER_WAY = 64
@@ -56,6 +62,17 @@ def make_answer(headers: list[tuple[bytes, bytes]], status: int, *, last: bool) 
     return STATUS_LINE[status] + b"".join([b"%b: %b\r\n" % line for line in lines]) + b"\r\n" + body
 
 
+@dataclass(slots=True)
+class _Large:
+    """A webhook whose body comes in pieces."""
+
+    app: str
+    trace: str
+    body: SignedBody
+    missing: int
+    """Bytes that have not come yet."""
+
+
 class HotProtocol(HttpToolsProtocol):
     """One connection. The server's app must be a `RouterApp`; see the module for what it does."""
 
@@ -71,6 +88,10 @@ class HotProtocol(HttpToolsProtocol):
         """Read and not yet judged: part of a request, or what comes behind one that must be over first."""
         self._needed = 0
         """Bytes that must be held before looking again is worth while."""
+        self._unread: deque[bytes] = deque()
+        """Reads that wait for their turn."""
+        self._large: _Large | None = None
+        """What the next bytes belong to."""
         self._plain = False
         self._inside = self._in_head = False
         """Where the plain parser is."""
@@ -84,9 +105,33 @@ class HotProtocol(HttpToolsProtocol):
     # Reading
 
     def data_received(self, data: bytes) -> None:
-        """Read what has come, in whichever way it is to be read."""
+        """Read what has come, at once unless it is much."""
+        if len(data) > READ_BYTES or self._unread:
+            self._unread.append(data)
+            self.flow.pause_reading()
+            if len(self._unread) == 1:
+                self._webhooks.turns.ask(self._have_turn)
+        else:
+            self._take_in(data)
+
+    def _have_turn(self) -> None:
+        if not self._unread:  # the client has gone
+            return
+        data = self._unread.popleft()
+        if self._unread:
+            self._webhooks.turns.ask(self._have_turn)
+        else:
+            self.flow.resume_reading()
+        if not self.transport.is_closing():
+            self._take_in(data)
+
+    def _take_in(self, data: bytes) -> None:
+        """Read bytes in whichever way they are to be read."""
         if self._plain:
             self._feed_plain(data)
+            return
+        if self._large is not None:
+            self._read(data, self._read_large(self._large, data, 0))
             return
         if self._held:
             self._held += data
@@ -98,11 +143,11 @@ class HotProtocol(HttpToolsProtocol):
             self._since = self.loop.time()
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
-        self._read(data)
+        self._read(data, 0)
 
-    def _read(self, data: bytes) -> None:
-        """Take every usual request that is whole; keep the rest, or hand it over."""
-        begin, size, waiting, webhooks = 0, len(data), self._open, self._webhooks
+    def _read(self, data: bytes, begin: int) -> None:
+        """Take every usual request that is whole from `begin` on; keep the rest, or hand it over."""
+        size, waiting, webhooks = len(data), self._open, self._webhooks
         while begin < size:
             if len(waiting) >= UNDER_WAY or self._open_bytes >= UNDER_WAY_BYTES or self.flow.write_paused:
                 self._hold(data[begin:], 0)
@@ -119,15 +164,38 @@ class HotProtocol(HttpToolsProtocol):
             if known is None or end - body_begin > WEBHOOK_BYTES:
                 self._turn_plain(data[begin:])
                 return
+            if end - body_begin > READ_BYTES:
+                shown = read_header(signature)
+                assert isinstance(shown, bytes)  # noqa: S101 - a usual head has a well-formed one
+                large = self._large = _Large(app, trace, SignedBody(known.keys, shown), end - body_begin)
+                begin = self._read_large(large, data, body_begin)
+                continue
             if end > size:
                 self._hold(data[begin:], end - begin)
                 return
-            webhook = webhooks.take(self, app, known.keys, signature, data[body_begin:end], trace)
+            body = data[body_begin:end]
+            self._add(webhooks.take(self, app, check_signature(known.keys, body, signature), body, trace))
             begin = end
-            waiting.append(webhook)
-            self._open_bytes += webhook.size
-            if webhook.status:
-                self.on_answer(webhook)
+
+    def _read_large(self, large: _Large, data: bytes, begin: int) -> int:
+        """Take what belongs to a large body; returns where the bytes behind it begin."""
+        piece = data[begin : begin + large.missing]
+        large.body.add(piece)
+        large.missing -= len(piece)
+        if not large.missing:
+            self._large = None
+            verdict, webhooks = large.body.verdict(), self._webhooks
+            if verdict in SIGNED:
+                self._add(webhooks.take(self, large.app, verdict, large.body.content(), large.trace))
+            else:
+                self._add(webhooks.refuse(self, large.app, verdict, large.body.size))
+        return begin + len(piece)
+
+    def _add(self, webhook: Webhook) -> None:
+        self._open.append(webhook)
+        self._open_bytes += webhook.size
+        if webhook.status:
+            self.on_answer(webhook)
 
     def _hold(self, rest: bytes, needed: int) -> None:
         """Keep bytes until there are `needed`; 0 when not bytes are missing but answers."""
@@ -142,7 +210,7 @@ class HotProtocol(HttpToolsProtocol):
             data = bytes(self._held)
             self._held.clear()
             self.flow.resume_reading()
-            self._read(data)
+            self._read(data, 0)
 
     # Answering
 
@@ -225,13 +293,15 @@ class HotProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._open.clear()
         self._held.clear()
+        self._unread.clear()
+        self._large = None
 
     def shutdown(self) -> None:
         """Close when the request that has begun is answered, or at once."""
         if self._plain:
             if not self._inside:
                 super().shutdown()
-        elif self._open or self._held:
+        elif self._open or self._held or self._large or self._unread:
             self._ending = True
         else:
             self.transport.close()
@@ -239,9 +309,9 @@ class HotProtocol(HttpToolsProtocol):
     def look(self, now: float, request_seconds: float) -> None:
         """Close a connection whose request does not come to its end, or that has been idle for long."""
         age = now - self._since
-        if self._inside or (self._held and self._needed):
+        if self._inside or (self._held and self._needed) or self._large:
             if age > request_seconds:
                 LIMITS.counts["slow_request"] += 1
                 self.transport.abort()
-        elif not self._plain and not self._open and age > self.timeout_keep_alive:
+        elif not self._plain and not self._open and not self._unread and age > self.timeout_keep_alive:
             self.transport.close()

@@ -14,14 +14,20 @@ from comanda_contract.cloud.limits import WEBHOOK_BYTES
 from comanda_contract.names import DEFAULT_APP
 from comanda_contract.trace import read_traceparent
 from comanda_router.metrics import PLAIN, WEBHOOKS
+from comanda_router.signature import SIGNED, SignedBody, read_header
+from comanda_router.turns import READ_BYTES
 from comanda_router.webhook import BODIES, Webhook, Webhooks, app_of
 
 _SIGNATURE_HEADER = b"x-hub-signature-256"
 _TRACE_HEADER = b"traceparent"
 
 
-class BodyTooLargeError(Exception):
-    """The body is larger than Meta's largest."""
+class RefusedError(Exception):
+    """The answer is known before the body is read, or read to its end."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 class ClientGoneError(Exception):
@@ -37,30 +43,43 @@ class PlainWebhooks:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one webhook."""
         PLAIN.counts["post"] += 1
+        headers, closes = dict(scope["headers"]), False
         try:
-            status = await self._answer(scope, receive)
+            status = await self._answer(scope, headers, receive)
+        except RefusedError as refused:
+            # What is short is read and thrown away; for what is long, or may be, the connection is not kept.
+            status, closes = refused.status, b"transfer-encoding" in headers or _declared(headers) > READ_BYTES
         except ClientGoneError:
             return
         body = BODIES[status]
-        headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
-        if status == 413:
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        lines = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
+        if closes:
+            lines.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": status, "headers": lines})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> int:
+    async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> int:
         app = app_of(scope["path"], DEFAULT_APP)
         known = self.webhooks.apps.get(app) if app is not None else None
         if app is None or known is None:
-            return _refused(404)
-        headers = dict(scope["headers"])
-        try:
-            body = await read_body(headers, receive)
-        except BodyTooLargeError:
-            return _refused(413)
+            WEBHOOKS.counts[404] += 1
+            raise RefusedError(404)
+        if _declared(headers) > WEBHOOK_BYTES:
+            WEBHOOKS.counts[413] += 1
+            raise RefusedError(413)
         asked = _Asked()
+        shown = read_header(headers.get(_SIGNATURE_HEADER))
+        if isinstance(shown, str):
+            self.webhooks.refuse(asked, app, shown, 0)
+            raise RefusedError(401)
+        body = SignedBody(known.keys, shown)
+        await _read(body, receive)
         trace = read_traceparent([value for name, value in scope["headers"] if name == _TRACE_HEADER])
-        self.webhooks.take(asked, app, known.keys, headers.get(_SIGNATURE_HEADER), body, trace)
+        verdict = body.verdict()
+        if verdict in SIGNED:
+            self.webhooks.take(asked, app, verdict, body.content(), trace)
+        else:
+            self.webhooks.refuse(asked, app, verdict, body.size)
         return await asked.status
 
 
@@ -75,26 +94,22 @@ class _Asked:
             self.status.set_result(webhook.status)
 
 
-def _refused(status: int) -> int:
-    WEBHOOKS.counts[status] += 1
-    return status
+def _declared(headers: dict[bytes, bytes]) -> int:
+    """Return the length that the head gives to the body; 0 when it gives none."""
+    declared = headers.get(b"content-length", b"")
+    return int(declared) if declared.isdigit() else 0
 
 
-async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
-    """Read a body of at most 3 MB. Raises `BodyTooLargeError` before more than that is read, or `ClientGoneError`."""
-    declared = headers.get(b"content-length", b"0")
-    if declared.isdigit() and int(declared) > WEBHOOK_BYTES:
-        raise BodyTooLargeError
-    chunks: list[bytes] = []
-    size = 0
-    while True:
+async def _read(body: SignedBody, receive: Receive) -> None:
+    """Read a body of at most 3 MB. Raises `RefusedError` before more than that is read, or `ClientGoneError`."""
+    more = True
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGoneError
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > WEBHOOK_BYTES:
-            raise BodyTooLargeError
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        piece = message.get("body", b"")
+        if body.size + len(piece) > WEBHOOK_BYTES:
+            WEBHOOKS.counts[413] += 1
+            raise RefusedError(413)
+        body.add(piece)
+        more = message.get("more_body", False)

@@ -7,6 +7,7 @@ Source: Meta's webhook documentation (`X-Hub-Signature-256: sha256=<64 hex digit
 from __future__ import annotations
 
 import binascii
+import hashlib
 import hmac
 import re
 from collections.abc import Sequence
@@ -41,8 +42,16 @@ class Key:
 
     def digest(self, body: bytes) -> bytes:
         """Return the HMAC-SHA256 of a body."""
-        inner = self._inner.copy()
+        inner = self.begin()
         inner.update(body)
+        return self.end(inner)
+
+    def begin(self) -> hashlib._Hash:
+        """Return a hash that is to be updated with a body."""
+        return self._inner.copy()
+
+    def end(self, inner: hashlib._Hash) -> bytes:
+        """Return the HMAC-SHA256 of the body that `inner` has been updated with."""
         outer = self._outer.copy()
         outer.update(inner.digest())
         return outer.digest()
@@ -53,6 +62,50 @@ def check_signature(keys: Sequence[Key], body: bytes, header: bytes | None) -> V
 
     Every secret is tried, whichever fits, so that the time taken tells nothing about which one it was.
     """
+    shown = read_header(header)
+    if isinstance(shown, str):
+        return shown
+    verdict = _compare(shown, [key.digest(body) for key in keys])
+    return _check_escaped(keys, body, shown) if verdict == "wrong" and len(body) <= ESCAPED_BYTES else verdict
+
+
+class SignedBody:
+    """A body that comes in pieces: they are gathered, and their digests computed as they come.
+
+    `verdict` is that of `check_signature` for the whole. A body that is not signed is never put together.
+    """
+
+    __slots__ = ("_hashes", "_keys", "_pieces", "_shown", "size")
+
+    def __init__(self, keys: Sequence[Key], shown: bytes) -> None:
+        self.size = 0
+        self._keys = keys
+        self._shown = shown
+        self._hashes = [key.begin() for key in keys]
+        self._pieces: list[bytes] = []
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece."""
+        self.size += len(piece)
+        self._pieces.append(piece)
+        for each in self._hashes:
+            each.update(piece)
+
+    def verdict(self) -> Verdict:
+        """Judge the body when its last piece is there."""
+        ends = [key.end(inner) for key, inner in zip(self._keys, self._hashes, strict=True)]
+        verdict = _compare(self._shown, ends)
+        if verdict == "wrong" and self.size <= ESCAPED_BYTES:
+            return _check_escaped(self._keys, self.content(), self._shown)
+        return verdict
+
+    def content(self) -> bytes:
+        """Return the whole."""
+        return b"".join(self._pieces)
+
+
+def read_header(header: bytes | None) -> bytes | Literal["missing", "malformed"]:
+    """Return the digest that a header shows, or what is wrong with it whatever the body is."""
     if not header:
         return "missing"
     shown = header.strip()
@@ -62,15 +115,19 @@ def check_signature(keys: Sequence[Key], body: bytes, header: bytes | None) -> V
         return "malformed"
     if len(digest) != _DIGEST_BYTES or shown[: len(_PREFIX)].lower() != _PREFIX:
         return "malformed"
-    verdict: Verdict = "wrong"
-    for key in reversed(keys):
-        if hmac.compare_digest(key.digest(body), digest):
-            verdict = "current" if key is keys[0] else "previous"
-    if verdict == "wrong" and not body.isascii() and len(body) <= ESCAPED_BYTES:
-        text = escaped(body)
-        fits = [hmac.compare_digest(key.digest(text), digest) for key in keys]
-        return "escaped" if any(fits) else "wrong"
-    return verdict
+    return digest
+
+
+def _compare(shown: bytes, digests: Sequence[bytes]) -> Literal["current", "previous", "wrong"]:
+    fits = [hmac.compare_digest(digest, shown) for digest in digests]  # all of them, whichever fits
+    return "wrong" if not any(fits) else "current" if fits[0] else "previous"
+
+
+def _check_escaped(keys: Sequence[Key], body: bytes, shown: bytes) -> Literal["escaped", "wrong"]:
+    if body.isascii():
+        return "wrong"
+    text = escaped(body)
+    return "wrong" if _compare(shown, [key.digest(text) for key in keys]) == "wrong" else "escaped"
 
 
 def escaped(body: bytes) -> bytes:

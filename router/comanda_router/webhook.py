@@ -35,8 +35,9 @@ from comanda_router.metrics import DELIVERIES, LIMITS, SIGNATURES, WEBHOOK_SECON
 from comanda_router.parcels import Parcel
 from comanda_router.places import Place, Places
 from comanda_router.settings import RouterSettings
-from comanda_router.signature import SIGNED, Key, check_signature
+from comanda_router.signature import SIGNED, Verdict
 from comanda_router.split import NotJsonError, Unroutable, of_account, sender_of, split_any, split_usual
+from comanda_router.turns import Turns
 
 _log = structlog.get_logger()
 
@@ -196,6 +197,7 @@ class Webhooks:
         settings: RouterSettings,
     ) -> None:
         self.loop = asyncio.get_running_loop()
+        self.turns = Turns()
         self.deadline_seconds = settings.deadline_seconds
         self.under_way_bytes = 0
         """Bodies of webhooks without an answer."""
@@ -207,21 +209,26 @@ class Webhooks:
         self._limits = Limits(settings.customer_per_minute, settings.customer_burst)
         self._log_every = self._until_log = settings.log_every
 
-    def take(  # noqa: PLR0917 - once a webhook: named arguments cost as much as the signature's comparison
-        self, asker: Asker, app: str, keys: Sequence[Key], signature: bytes | None, body: bytes, trace: str
-    ) -> Webhook:
-        """Take one webhook of an app with its keys; its answer may be there at once, else `asker` hears of it later.
+    def refuse(self, asker: Asker, app: str, verdict: Verdict, size: int) -> Webhook:
+        """Answer a webhook of so many bytes that is not signed."""
+        SIGNATURES.counts[verdict] += 1
+        self.under_way_bytes += size
+        webhook = Webhook(self, asker, app, size)
+        webhook.answer(401)
+        return webhook
 
-        The signature comes before anything is parsed: a forged webhook costs one digest. `trace` is its `traceparent`.
+    def take(self, asker: Asker, app: str, verdict: Verdict, body: bytes, trace: str) -> Webhook:
+        """Take one webhook of an app; its answer may be there at once, else `asker` hears of it later.
+
+        `verdict` is the signature's, which comes before anything is parsed; `trace` is the webhook's `traceparent`.
         """
+        if verdict not in SIGNED:
+            return self.refuse(asker, app, verdict, len(body))
+        SIGNATURES.counts[verdict] += 1
         webhook = Webhook(self, asker, app, len(body))
         webhook.trace = trace
         self.under_way_bytes += len(body)
-        verdict = check_signature(keys, body, signature)
-        SIGNATURES.counts[verdict] += 1
-        if verdict not in SIGNED:
-            webhook.answer(401)
-        elif self.under_way_bytes > self._max_bytes:
+        if self.under_way_bytes > self._max_bytes:
             LIMITS.counts["memory"] += 1
             webhook.answer(503)
         else:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comanda_router.signature import Key, check_signature
+from comanda_router.signature import Key, SignedBody, check_signature, escaped, read_header
 from tests.harness import sign
 
 SECRETS = (Key(b"current"), Key(b"previous"))
@@ -25,6 +27,24 @@ def test_nothing_else_does(body: bytes, other: bytes, position: int) -> None:
     index = 7 + position
     flipped = good[:index] + ("0" if good[index] != "0" else "1") + good[index + 1 :]
     assert check_signature(SECRETS, body, flipped.encode()) == "wrong"
+
+
+@given(
+    st.text(max_size=400).map(str.encode) | st.binary(max_size=400),
+    st.lists(st.integers(0, 400), max_size=6),
+    st.sampled_from(["current", "previous", "older"]),
+    st.booleans(),
+)
+def test_a_body_in_pieces_is_judged_like_the_whole(body: bytes, cuts: list[int], secret: str, escapes: bool) -> None:  # noqa: FBT001
+    header = sign(escaped(body) if escapes else body, secret).encode()
+    shown = read_header(header)
+    assert isinstance(shown, bytes)
+    places = sorted({0, len(body), *(min(cut, len(body)) for cut in cuts)})
+    pieces = SignedBody(SECRETS, shown)
+    for begin, end in pairwise(places):
+        pieces.add(body[begin:end])
+    assert pieces.verdict() == check_signature(SECRETS, body, header)
+    assert (pieces.content(), pieces.size) == (body, len(body))
 
 
 @given(st.binary(max_size=100))

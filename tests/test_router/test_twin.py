@@ -92,6 +92,7 @@ class World:
         loop.create_connection = self.pods.create_connection  # type: ignore[method-assign, assignment]
         self._life = self.config.lifespan_class(self.config)
         await self._life.startup()
+        self.app.webhooks.turns.rest = 0  # a rest would be all that there is to wait for here
 
     def stop(self) -> None:
         self.runner.run(self._life.shutdown())
@@ -293,7 +294,9 @@ def test_hot_and_plain_answer_alike(world: World) -> None:
         hot = world.ask(HotProtocol, requests, cuts, at_once=at_once)
         plain = world.ask(HttpToolsProtocol, requests, cuts, at_once=at_once)
         assert hot == plain, f"seed {seed}"
-        assert len(statuses(plain[0], [each.method for each in requests])) == len(requests), f"seed {seed}"
+        answers = statuses(plain[0], [each.method for each in requests])
+        # What comes behind a body that was refused before it was read is not read either.
+        assert len(answers) == len(requests) or (plain[1] and answers[-1] in {401, 404}), f"seed {seed}"
 
 
 @pytest.mark.timeout(max(120, EXAMPLES // 20))
