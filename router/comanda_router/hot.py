@@ -6,8 +6,9 @@
 One connection is either hot or plain at any moment. It turns plain when all hot answers are written, and hot again when
 the plain request is over, so answers never overtake each other.
 
-A read of more than 64 KB waits for its turn (`turns.py`), and the connection is not read on meanwhile. A body that is
-longer than that is hashed piece by piece as it comes, and put together only when it is signed.
+A read of more than 64 KB waits for its turn (`turns.py`), and so does any read from where the last webhook was forged;
+the connection is not read on meanwhile. A body that is longer than that is hashed piece by piece as it comes, and put
+together only when it is signed.
 """
 
 from __future__ import annotations
@@ -90,6 +91,8 @@ class HotProtocol(HttpToolsProtocol):
         """Bytes that must be held before looking again is worth while."""
         self._unread: deque[bytes] = deque()
         """Reads that wait for their turn."""
+        self._suspect = False
+        """Whether the last webhook was not signed."""
         self._large: _Large | None = None
         """What the next bytes belong to."""
         self._plain = False
@@ -105,8 +108,8 @@ class HotProtocol(HttpToolsProtocol):
     # Reading
 
     def data_received(self, data: bytes) -> None:
-        """Read what has come, at once unless it is much."""
-        if len(data) > READ_BYTES or self._unread:
+        """Read what has come, at once unless it is much, or from where a forged webhook came last."""
+        if len(data) > READ_BYTES or self._suspect or self._unread:
             self._unread.append(data)
             self.flow.pause_reading()
             if len(self._unread) == 1:
@@ -194,6 +197,7 @@ class HotProtocol(HttpToolsProtocol):
     def _add(self, webhook: Webhook) -> None:
         self._open.append(webhook)
         self._open_bytes += webhook.size
+        self._suspect = webhook.status == 401
         if webhook.status:
             self.on_answer(webhook)
 

@@ -1,7 +1,7 @@
-"""Large reads take turns: who sends much at once waits, and nobody waits long for them.
+"""Large reads and those of forgers take turns: they wait for others, and nobody waits long for them.
 
-One read is worked on at a time, and after it comes a rest of twice as long as it took. So however many clients send
-megabytes, their bytes take a third of the loop's time, and everybody else is held up by one read of theirs at most.
+One read is worked on in a turn of the loop, and after it comes a rest of twice as long as it took. So however many
+clients send megabytes, their bytes take a third of the loop's time, and others are held up by one read at most.
 """
 
 from __future__ import annotations

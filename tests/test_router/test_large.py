@@ -72,6 +72,20 @@ def test_a_large_read_waits_for_its_turn_and_its_connection_is_not_read_on(world
     assert len(world.pods.stored) == 3
 
 
+def test_where_a_forged_one_came_the_next_waits_for_its_turn_and_a_signed_one_ends_that(world: World) -> None:
+    async def do() -> None:
+        protocol, transport = world.connect(HotProtocol)
+        protocol.data_received(forged(USUAL.content))
+        for paused in (True, False):
+            protocol.data_received(USUAL.content)
+            assert transport.paused is paused
+            await settle()
+            assert not transport.paused
+        assert statuses(bytes(transport.written), ["POST"] * 3) == [401, 200, 200]
+
+    world.runner.run(do())
+
+
 async def test_one_has_its_turn_at_a_time_and_others_come_between() -> None:
     turns, seen, loop = Turns(rest=0), list[str](), asyncio.get_running_loop()
 
