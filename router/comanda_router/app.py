@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,9 @@ from comanda_router.settings import RouterSettings
 from comanda_router.webhook import Webhooks
 
 _log = structlog.get_logger()
+
+Use = Callable[[Directory], Awaitable[None]]
+"""Puts a directory in force."""
 
 
 class RouterApp:
@@ -86,17 +89,20 @@ def create_app(settings: RouterSettings, health_listener: socket.socket | None =
         lines.start()
         PODS.follow(lines.states)
 
-        def use(directory: Directory) -> None:
+        async def use(directory: Directory) -> None:
             # Secrets first: a number whose app is not known yet would be refused.
             with suppress(OSError):  # `_keep_fresh` tells of it
                 apps.refresh()
-            places.use(directory)
+            # In a thread: with 100,000 numbers it takes up to a second, in which webhooks go on.
+            places.put(await asyncio.to_thread(places.plan, directory))
             webhooks.tidy()
 
         async with AsyncExitStack() as stack:
             stack.callback(lines.close)
             if settings.directory_file is not None:
-                await stack.enter_async_context(_following_file(settings.directory_file, settings.reload_seconds, use))
+                await stack.enter_async_context(
+                    _following_file(settings.directory_file, settings.reload_seconds, places, use)
+                )
             else:
                 await stack.enter_async_context(_following_kubernetes(settings.snapshot_file, places, health, use))
             refreshing = asyncio.create_task(_keep_fresh(apps, settings.reload_seconds), name="secrets")
@@ -125,8 +131,8 @@ def create_app(settings: RouterSettings, health_listener: socket.socket | None =
 
 
 @asynccontextmanager
-async def _following_file(file: Path, seconds: float, use: Callable[[Directory], None]) -> AsyncIterator[None]:
-    followed = FileDirectory(file, use)
+async def _following_file(file: Path, seconds: float, places: Places, use: Use) -> AsyncIterator[None]:
+    followed = FileDirectory(file, use, places.entry)
     DIRECTORY_AGE.follow(lambda: {"file": followed.age_seconds})
     async with followed.following(seconds):
         yield
@@ -134,7 +140,7 @@ async def _following_file(file: Path, seconds: float, use: Callable[[Directory],
 
 @asynccontextmanager
 async def _following_kubernetes(
-    snapshot_file: Path | None, places: Places, health: Health, use: Callable[[Directory], None]
+    snapshot_file: Path | None, places: Places, health: Health, use: Use
 ) -> AsyncIterator[None]:
     """Follow the Kubernetes API. Raises `InvalidConfigError` where none is configured."""
     async with Client(load_config(), "comanda-router") as client:

@@ -56,10 +56,11 @@ class Health:
         """Return an app's numbers in a WhatsApp Business Account."""
         return self._places.of_account(app, waba_id)
 
-    def route(self, phone_number_id: str) -> dict[str, Any]:
+    async def route(self, phone_number_id: str) -> dict[str, Any]:
         """Tell where a number goes and why. Raises `InvalidInputError` for an unknown one."""
         resting = self._lines.resting()
-        found = self._places.explain(phone_number_id, resting.keys())
+        # In a thread: all numbers of the group are placed again to tell.
+        found = await asyncio.to_thread(self._places.explain, phone_number_id, resting.keys())
         if found is None:
             raise InvalidInputError(
                 "phone_number_id",
@@ -107,7 +108,7 @@ def add_health_routes(app: FastAPI, health: Health) -> None:
     async def route(phone_number_id: str) -> Response:
         """Tell where a number goes and why."""
         try:
-            return JSONResponse(health.route(phone_number_id))
+            return JSONResponse(await health.route(phone_number_id))
         except InvalidInputError as error:
             return JSONResponse(error.to_dict(), status_code=404)
 

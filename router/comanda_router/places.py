@@ -38,8 +38,24 @@ class _Live:
     ring: Ring
 
 
+@dataclass(slots=True)
+class Plan:
+    """What a directory means, worked out and not yet in force."""
+
+    generation: int
+    entries: dict[str, NumberEntry]
+    homes: dict[str, Place]
+    accounts: dict[str, tuple[str, ...]]
+    groups: Mapping[str, _Live]
+    moves: int = 0
+    """Numbers that get another pod."""
+
+
 class Places:
-    """Answers where a number belongs and which pod gets its deliveries."""
+    """Answers where a number belongs and which pod gets its deliveries.
+
+    What is in force is replaced and never changed, so that it may be read in a thread.
+    """
 
     def __init__(self) -> None:
         self.generation = 0
@@ -51,7 +67,7 @@ class Places:
         self.is_doubtful: Callable[[], bool] = lambda: False
         """Whether the directory may be older than the world: a number that is missing there may not be nobody's."""
         self._accounts: dict[str, tuple[str, ...]] = {}
-        self._groups: dict[str, _Live] = {}
+        self._groups: Mapping[str, _Live] = {}
 
     @property
     def ready(self) -> bool:
@@ -64,25 +80,42 @@ class Places:
         return frozenset(place for group in self._groups.values() for place in group.pods.values())
 
     def use(self, directory: Directory) -> None:
-        """Put a directory in force. Numbers of a group are placed anew only where its pods or its numbers changed."""
+        """Put a directory in force."""
+        self.put(self.plan(directory))
+
+    def plan(self, directory: Directory) -> Plan:
+        """Work out what a directory means; nothing changes yet, so this may be done in a thread, one at a time.
+
+        Numbers of a group are placed anew only where its pods or its numbers changed.
+        """
         groups = {group.name: self._look_at(group) for group in directory.groups}
         moved = {name for name, group in groups.items() if group is not self._groups.get(name)}
         moved |= self._groups.keys() - groups.keys()
-        self._groups = groups
+        plan = Plan(directory.generation, self.entries.copy(), self.homes.copy(), self._accounts.copy(), groups)
         for number, now in self._changes(directory.numbers):
-            was = self.entries.get(number)
+            was = plan.entries.get(number)
             if was is None or now is None or (was.group, was.ready) != (now.group, now.ready):
                 moved |= {entry.group for entry in (was, now) if entry is not None}
-            self._note_account(number, was, now)
+            _note_account(plan.accounts, number, was, now)
             if now is not None:
-                self.entries[number] = now
+                plan.entries[number] = now
             else:
-                del self.entries[number]
-                self.homes.pop(number, None)
-        self._place(moved)
-        self.generation, self.loaded = directory.generation, True
-        NUMBERS.set(len(self.entries))
-        PODS_READY.set(sum(len(group.pods) for group in groups.values()))
+                del plan.entries[number]
+                plan.homes.pop(number, None)
+        _place(plan, moved)
+        return plan
+
+    def put(self, plan: Plan) -> None:
+        """Put in force what `plan` has worked out last."""
+        self.entries, self.homes, self._accounts, self._groups = plan.entries, plan.homes, plan.accounts, plan.groups
+        self.generation, self.loaded = plan.generation, True
+        MOVES.counts["directory"] += plan.moves
+        NUMBERS.set(len(plan.entries))
+        PODS_READY.set(sum(len(group.pods) for group in plan.groups.values()))
+
+    def entry(self, phone_number_id: str) -> NumberEntry | None:
+        """Return what the directory in force says of a number."""
+        return self.entries.get(phone_number_id)
 
     def of_account(self, app: str, waba_id: str) -> Sequence[str]:
         """Return an app's numbers in a WhatsApp Business Account."""
@@ -134,36 +167,39 @@ class Places:
         ring = known.ring if known is not None and before.keys() == pods.keys() else Ring(pods)
         return _Live(group, pods, ring)
 
-    def _place(self, groups: Collection[str]) -> None:
-        """Give the numbers of some groups their pods."""
-        numbers: dict[str, list[str]] = {name: [] for name in groups}
-        for entry in self.entries.values() if groups else ():
-            if entry.group in numbers:
-                numbers[entry.group].append(entry.phone_number_id)
-        for name, members in numbers.items():
-            group = self._groups.get(name)
-            placed = _spread(group, members) if group is not None else {}
-            for number in members:
-                pod = placed.get(number)
-                if group is None or pod is None or not self.entries[number].ready:
-                    self.homes.pop(number, None)
-                    continue
-                before, home = self.homes.get(number), group.pods[pod]
-                if before is not None and before.pod.name != pod:
-                    MOVES.counts["directory"] += 1
-                self.homes[number] = home
 
-    def _note_account(self, number: str, was: NumberEntry | None, now: NumberEntry | None) -> None:
-        before, after = (entry.waba_id if entry is not None else "" for entry in (was, now))
-        if before == after:
-            return
-        accounts = self._accounts
-        if before:
-            accounts[before] = tuple(each for each in accounts[before] if each != number)
-            if not accounts[before]:
-                del accounts[before]
-        if after:
-            accounts[after] = (*accounts.get(after, ()), number)
+def _place(plan: Plan, groups: Collection[str]) -> None:
+    """Give the numbers of some groups their pods."""
+    numbers: dict[str, list[str]] = {name: [] for name in groups}
+    for entry in plan.entries.values() if groups else ():
+        if entry.group in numbers:
+            numbers[entry.group].append(entry.phone_number_id)
+    for name, members in numbers.items():
+        group = plan.groups.get(name)
+        placed = _spread(group, members) if group is not None else {}
+        for number in members:
+            pod = placed.get(number)
+            if group is None or pod is None or not plan.entries[number].ready:
+                plan.homes.pop(number, None)
+                continue
+            before, home = plan.homes.get(number), group.pods[pod]
+            if before is not None and before.pod.name != pod:
+                plan.moves += 1
+            plan.homes[number] = home
+
+
+def _note_account(
+    accounts: dict[str, tuple[str, ...]], number: str, was: NumberEntry | None, now: NumberEntry | None
+) -> None:
+    before, after = (entry.waba_id if entry is not None else "" for entry in (was, now))
+    if before == after:
+        return
+    if before:
+        accounts[before] = tuple(each for each in accounts[before] if each != number)
+        if not accounts[before]:
+            del accounts[before]
+    if after:
+        accounts[after] = (*accounts.get(after, ()), number)
 
 
 def _spread(group: _Live, numbers: Sequence[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -142,6 +142,15 @@ def write_directory(folder: Path, pods: dict[str, RecordingPod], ready: dict[str
     temporary.write_bytes(encode_directory(directory))
     temporary.replace(folder / "directory.json")
     return directory.generation
+
+
+def appending(given: list[Directory]) -> Callable[[Directory], Awaitable[None]]:
+    """Return what puts each directory that it is given into a list."""
+
+    async def append(directory: Directory) -> None:
+        given.append(directory)
+
+    return append
 
 
 def write_app(folder: Path, name: str, **values: str) -> None:

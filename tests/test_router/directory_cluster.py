@@ -22,6 +22,7 @@ from comanda_kube.resources import ENDPOINT_SLICES, SERVICE_ACCOUNTS, Json, Reso
 from comanda_router.directory.kubernetes import TENANTS, DirectoryPace, KubernetesDirectory
 from tests.cluster import ApiServer
 from tests.harness import until
+from tests.test_router.conftest import appending
 from tests.test_router.directory_objects import (
     READY,
     status,
@@ -72,7 +73,7 @@ class Following:
         self.given: list[Directory] = []
         self.directory = KubernetesDirectory(
             client,
-            self.given.append,
+            appending(self.given),
             snapshot,
             watching=pace,
             pace=PACE,

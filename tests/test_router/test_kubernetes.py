@@ -296,7 +296,7 @@ class TestFaults:
     async def test_what_ends_it_before_its_time_is_told(self, admin: Client) -> None:
         told = asyncio.Event()
 
-        def refuse(_: Directory) -> None:
+        async def refuse(_: Directory) -> None:
             told.set()
             raise LookupError("a fault of the listener")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import msgspec
@@ -8,6 +9,8 @@ import pytest
 
 from comanda_contract.cloud.limits import WEBHOOK_BYTES
 from comanda_contract.deliveries import DRAINING, MALFORMED, OVERLOADED, STORAGE
+from comanda_contract.directory import Directory
+from comanda_router.places import Places, Plan
 from tests.harness import APP_SECRET, PREVIOUS_SECRET, VERIFY_TOKEN, change, sign, text_message, until, webhook
 from tests.test_router.conftest import RouterUnderTest, write_app
 
@@ -105,7 +108,8 @@ class TestBody:
                 yield b"x" * 65536
 
         try:
-            async with router.session.post(router.url + "/webhook", data=chunks()) as response:
+            headers = {"X-Hub-Signature-256": sign(b"")}
+            async with router.session.post(router.url + "/webhook", data=chunks(), headers=headers) as response:
                 assert response.status == 413
         except OSError:
             pass  # the router may close the connection while the client still writes
@@ -263,3 +267,34 @@ def test_the_harness_signs_as_meta_does() -> None:
     # A published example: HMAC-SHA256("key", "The quick brown fox jumps over the lazy dog").
     expected = "f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8"
     assert sign(b"The quick brown fox jumps over the lazy dog", "key") == f"sha256={expected}"
+
+
+async def test_webhooks_go_on_while_another_directory_is_worked_out(
+    router: RouterUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, gate, plan = threading.Event(), threading.Event(), Places.plan
+
+    def waiting(places: Places, directory: Directory) -> Plan:
+        begun.set()
+        assert gate.wait(30)
+        return plan(places, directory)
+
+    monkeypatch.setattr(Places, "plan", waiting)
+    router.publish(pod_0=False)
+    try:
+        await until(begun.is_set)
+        assert await router.post(one("11", "meanwhile")) == 200
+        assert await pods_of(router) == 3, "it is not in force yet"
+    finally:
+        gate.set()
+
+    async def in_force() -> bool:
+        return await pods_of(router) == 2
+
+    await until(in_force)
+
+
+async def pods_of(router: RouterUnderTest) -> int:
+    async with router.session.get(f"{router.url}/readyz") as response:
+        pods: int = (await response.json())["pods"]
+        return pods
