@@ -69,7 +69,7 @@ class RouterAdmin:
 def print_route(route: Mapping[str, Any]) -> None:
     """Print where a number goes, then every pod of its group in the number's order."""
     group, pod = route["group"], route["pod"]
-    where = f"{pod} of {group}" if pod is not None else f"no pod of {group}"
+    where = f"{pod} of {group}" if pod is not None else f"no pod of {group}" if group else "no group yet"
     heading = f"[bold]{route['phone_number_id']}[/] → [bold]{where}[/]   tenant {route['tenant']}, app {route['app']}"
     rows = [
         {

@@ -86,7 +86,7 @@ RUSH_PER_SECOND, RUSH_MOST = 20.0, 5.0
 """When more new tenants come in a second, their shards may wait so long: else each would be written for a few."""
 TOUCH_EVERY_SECONDS = 2.0
 """A pod is touched at most so often."""
-AWAITED_SECONDS = 5.0
+AWAITED_SECONDS = 8.0
 """A status may wait so long for pods to say that they have loaded what it would call outstanding."""
 _SLOWLY = 1.0
 """Counts in the status of a pool may be so late."""
@@ -196,13 +196,14 @@ class Reconciler:
         """Tell whether pods are about to say that they have a tenant as it is now: what is true in between is not told.
 
         Its observedGeneration says meanwhile that the status is of an earlier edition. Else each change would be two
-        writes, and two pieces of news for everybody who watches. What is new is told of at once: routers know a number
-        by its status, and until then would take its messages for nobody's.
+        writes, and two pieces of news for everybody who watches. What comes meanwhile for a tenant without a status
+        is held back by routers, and comes again. A move is told of at once: routers must not go on as before.
         """
         ready = status.condition(READY)
         key, now = tenant.key, monotonic()
         is_on_its_way = ready is not None and ready.reason in {NOT_LOADED, UPDATING}
-        if not is_on_its_way or tenant.status.group != status.group or not self._has_ready_pods(status.group):
+        is_moving = tenant.status.group not in {"", status.group}
+        if not is_on_its_way or is_moving or not self._has_ready_pods(status.group):
             self._awaited.pop(key, None)
             return False
         left = self._awaited.setdefault(key, now) + AWAITED_SECONDS - now

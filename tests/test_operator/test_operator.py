@@ -153,13 +153,14 @@ async def test_what_is_changed_or_deleted_by_hand_is_mended_with_one_write_each(
         assert sorted(written) == ["networkpolicies", "secrets", "statefulsets"]
 
 
-async def test_an_edit_and_a_rotation_are_one_write_of_the_status_each(site: Cluster) -> None:
+async def test_what_is_new_an_edit_and_a_rotation_are_one_write_of_the_status_each(site: Cluster) -> None:
     shop = await site.namespace()
-    await site.tenant(shop, "napoli")
     async with site.operator() as operator, Nodes(site).running():
+        await site.becomes(POOLS, HOME, "default", "Available")
+        begun = len(site.server.audit())
+        await site.tenant(shop, "napoli")
         await site.becomes(TENANTS, shop, "napoli", "Acknowledged")
         await until(operator.is_settled)
-        begun = len(site.server.audit())
         await site.tenant(shop, "napoli", displayName="Another name")
         generation = (await site.get(TENANTS, shop, "napoli"))["metadata"]["generation"]
 
@@ -177,7 +178,7 @@ async def test_an_edit_and_a_rotation_are_one_write_of_the_status_each(site: Clu
         await until(is_rotated)
         await until(operator.is_settled)
         resources = [entry["objectRef"]["resource"] for entry in site.writes(begun)]
-        assert resources.count("whatsapptenants") == 2
+        assert resources.count("whatsapptenants") == 3
 
 
 async def test_an_edit_goes_before_what_waits_for_its_turn_to_be_written(site: Cluster) -> None:

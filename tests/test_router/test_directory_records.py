@@ -9,6 +9,7 @@ from comanda_contract.directory import NumberEntry, PodEndpoint
 from comanda_contract.errors import InvalidInputError
 from comanda_contract.names import LABEL_GROUP, LABEL_GROUP_UID
 from comanda_kube.resources import Json
+from comanda_router.directory.build import choose_entry
 from comanda_router.directory.records import SliceRecord, read_app, read_slice, read_tenant
 from tests.test_router.directory_objects import (
     NOT_LOADED,
@@ -53,9 +54,20 @@ class TestTenant:
     def test_one_that_is_not_accepted_has_none(self, accepted: str) -> None:
         assert read(READY, accepted=accepted) is None
 
-    def test_one_without_a_status_or_group_has_none(self) -> None:
-        assert read_tenant(encode(tenant("shop", "napoli", "106540352242922"))) is None
+    def test_one_without_a_group_has_none(self) -> None:
         assert read(READY, group="") is None
+
+    def test_one_that_nobody_has_judged_yet_is_known_and_has_no_group(self) -> None:
+        entry = read_tenant(encode(tenant("shop", "napoli", "106540352242922")))
+        assert entry is not None
+        assert (entry.group, entry.ready) == ("", False)
+
+    def test_one_that_has_a_group_comes_before_one_that_nobody_has_judged(self) -> None:
+        new, known = read_tenant(encode(tenant("a", "a", "106540352242922"))), read(READY)
+        assert new is not None
+        assert known is not None
+        assert choose_entry([new, known]) is known
+        assert choose_entry([known, new]) is known
 
     def test_one_that_is_being_deleted_has_none(self) -> None:
         leaving = {**tenant("shop", "napoli", "106540352242922"), "status": status(GROUP, READY)}

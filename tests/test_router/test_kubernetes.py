@@ -89,7 +89,7 @@ class TestTenants:
             await apply_tenant(
                 admin, home, number, status(f"{home}/pool", NOT_LOADED), limits={"inboundPerMinute": 60}, appRef="brand"
             )
-            await until(lambda: followed.entry(number) is not None)
+            await until(lambda: bool((entry := followed.entry(number)) and entry.group))
             assert followed.entry(number) == NumberEntry(
                 phone_number_id=number,
                 tenant=f"{home}/t{number}",

@@ -12,8 +12,11 @@ from comanda_router.directory.records import SliceRecord
 
 
 def choose_entry(entries: Sequence[NumberEntry]) -> NumberEntry:
-    """Choose the tenant of a number; the operator accepts one alone, so that two are claimants is soon over."""
-    return entries[0] if len(entries) == 1 else min(entries, key=lambda entry: entry.tenant)
+    """Choose the tenant of a number: one that has a group before one that is not judged yet.
+
+    The operator accepts one alone, so that two with a group claim it is soon over.
+    """
+    return entries[0] if len(entries) == 1 else min(entries, key=lambda entry: (not entry.group, entry.tenant))
 
 
 def merge_slices(slices: Sequence[SliceRecord]) -> Group:
@@ -35,7 +38,7 @@ def assemble(
     Apps and groups get sorted. Numbers stay as they come: sorting 100,000 would take longer than all else here.
     """
     numbers, known = tuple(numbers), {group.name: group for group in groups}
-    named = {entry.group for entry in numbers} | known.keys()
+    named = ({entry.group for entry in numbers} | known.keys()) - {""}
     return Directory(
         generation=generation,
         apps=tuple(sorted(apps)),

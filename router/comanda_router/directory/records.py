@@ -115,14 +115,15 @@ _decode_slice = msgspec.json.Decoder(_EndpointSlice).decode
 
 
 def read_tenant(content: bytes) -> NumberEntry | None:
-    """Return a WhatsAppTenant's entry; None unless it is accepted, has a group, and is not being deleted.
+    """Return a WhatsAppTenant's entry; None when it is refused, has no group, or is being deleted.
 
-    The entry is ready when `Ready` is True, or is not for a reason other than `NOT_LOADED_REASONS`. Raises
-    `msgspec.DecodeError`.
+    One that the operator has not judged yet has an entry without a group: what comes for it is to come again. The entry
+    is ready when `Ready` is True, or is not for a reason other than `NOT_LOADED_REASONS`. Raises `msgspec.DecodeError`.
     """
     tenant = _decode_tenant(content)
     metadata, spec, status = tenant.metadata, tenant.spec, tenant.status
-    if not _is_accepted(status) or not status.group or metadata.deletion_timestamp:
+    is_judged = bool(status.conditions)
+    if (is_judged and not (_is_accepted(status) and status.group)) or metadata.deletion_timestamp:
         return None
     ready = _condition(status.conditions, "Ready")
     return NumberEntry(
@@ -130,7 +131,7 @@ def read_tenant(content: bytes) -> NumberEntry | None:
         tenant=f"{metadata.namespace}/{metadata.name}",
         # There may be 100,000 entries, with few apps, groups and limits between them.
         app=sys.intern(spec.app_ref),
-        group=sys.intern(status.group),
+        group=sys.intern(status.group) if is_judged else "",
         ready=ready is not None and (ready.status == "True" or ready.reason not in NOT_LOADED_REASONS),
         waba_id=spec.waba_id,
         inbound_per_minute=_same(spec.limits.inbound_per_minute),
