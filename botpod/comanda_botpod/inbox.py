@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from comanda_botpod import metrics
-from comanda_botpod.read import Reader
+from comanda_botpod.read import BACKLOG_MS, Reader
 from comanda_botpod.schedule import Lane
 from comanda_botpod.tenants import Tenants
 from comanda_botpod.turn import Turns
@@ -30,8 +30,6 @@ again. What is refused costs Meta a retry; what waits too long costs a time-out 
 STORE_SECONDS = 5.0
 """How long one batch may take to become durable before it is refused. It may be stored all the same; then the repeat is
 a duplicate."""
-BACKLOG_MS = 60_000
-"""A message that took longer than this to get here goes behind those that did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,8 @@ class Inbox:
             return self._refuse_all(batch, deliveries.DRAINING)
         if self.full or self._store.oldest_wait() > WAIT_SECONDS:
             return self._refuse_all(batch, deliveries.OVERLOADED)
-        read = [self._read(delivery) for delivery in batch]
+        room = self._turns.room
+        read = [self._read(delivery, at_once=place < room) for place, delivery in enumerate(batch)]
         items = [item for item in read if not isinstance(item, Answer)]
         try:
             async with asyncio.timeout(STORE_SECONDS):
@@ -108,19 +107,20 @@ class Inbox:
         if ingested.customer_id and isinstance(item, InboundItem):
             self._turns.pending[item.tenant] += 1
             lane: Lane = "backlog" if item.sent_at < _now() - BACKLOG_MS else "live"
-            self._turns.wake(TenantScope(item.tenant, item.phone_number_id), ingested.customer_id, lane)
+            scope = TenantScope(item.tenant, item.phone_number_id)
+            self._turns.wake(scope, ingested.customer_id, lane, ingested.claim)
         if isinstance(item, InboundItem) and not ingested.duplicate:
             self._last_messages[item.phone_number_id] = int(time.time())
         return deliveries.DUPLICATE if ingested.duplicate else deliveries.STORED
 
-    def _read(self, delivery: Delivery) -> Item | Answer:
+    def _read(self, delivery: Delivery, *, at_once: bool) -> Item | Answer:
         tenant = self._tenants.get(delivery.phone_number_id)
         if tenant is None:
             return deliveries.UNKNOWN_TENANT
         if delivery.kind == "message" and self._turns.pending[tenant.name] >= self._limits.pending_per_tenant:
             return deliveries.OVERLOADED
         try:
-            item = self._reader.read(tenant, delivery, _now())
+            item = self._reader.read(tenant, delivery, _now(), at_once=at_once and tenant.documents is not None)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return deliveries.MALFORMED
         if isinstance(item, InboundItem) and item.state == "stale":

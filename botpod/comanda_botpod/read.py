@@ -19,6 +19,8 @@ CALLBACK_PREFIX = "comanda:"
 """What our sends carry as `biz_opaque_callback_data`, before the outbox id."""
 
 
+BACKLOG_MS = 60_000
+"""A message that took longer than this to get here goes behind those that did not."""
 ECHO_PAUSE_MS = 2 * 3600 * 1000
 """How long the bot is silent after staff, or another app, has written to a customer."""
 CONTROL_PAUSE_MS = 24 * 3600 * 1000
@@ -32,17 +34,20 @@ class Reader:
     rates: RateTable
     stale_ms: int = 3600 * 1000
 
-    def read(self, tenant: Tenant, delivery: Delivery, now: int) -> Item:
-        """Return what is to be stored of a delivery. Raises `msgspec.MsgspecError` when it cannot be read."""
+    def read(self, tenant: Tenant, delivery: Delivery, now: int, *, at_once: bool = False) -> Item:
+        """Return what is to be stored of a delivery; `at_once`: a live message may be claimed with being stored.
+
+        Raises `msgspec.MsgspecError` when it cannot be read.
+        """
         match delivery.kind:
             case "message":
-                return self._message(tenant, delivery, now)
+                return self._message(tenant, delivery, now, at_once=at_once)
             case "status":
                 return self._status(tenant, delivery, now)
             case "change":
                 return self._event(tenant, delivery, now)
 
-    def _message(self, tenant: Tenant, delivery: Delivery, now: int) -> InboundItem:
+    def _message(self, tenant: Tenant, delivery: Delivery, now: int, *, at_once: bool) -> InboundItem:
         message = parse_message(delivery.item)
         contact = parse_contact(delivery.contact)
         phone = message.sender or contact.wa_id
@@ -65,6 +70,7 @@ class Reader:
             sent_at=sent_at,
             state="silent" if silent else "stale" if sent_at < now - self.stale_ms else "pending",
             links=_links(delivery) if message.type == "system" else (),
+            at_once=at_once and not silent and sent_at >= now - BACKLOG_MS,
         )
 
     def _status(self, tenant: Tenant, delivery: Delivery, now: int) -> StatusItem:

@@ -37,6 +37,11 @@ class Schedule:
         return len(self._waiting)
 
     @property
+    def free(self) -> int:
+        """Slots that are left when everything that waits has one."""
+        return max(0, self._slots - len(self._running) - len(self._waiting))
+
+    @property
     def running(self) -> int:
         """Conversations with a turn under way."""
         return len(self._running)

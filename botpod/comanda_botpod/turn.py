@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -20,7 +23,7 @@ from comanda_botpod.schedule import Lane, Schedule
 from comanda_botpod.tenants import Tenant, Tenants
 from comanda_contract.errors import ComandaError
 from comanda_contract.names import redacted
-from comanda_store import Busy, Claim, FencedError, Store, TenantScope, TurnResult
+from comanda_store import Begun, Busy, Claim, FencedError, StorageError, Store, TenantScope, TurnResult
 
 _log = structlog.get_logger()
 
@@ -38,7 +41,7 @@ class _Conversation:
 
     scope: TenantScope
     claim: Claim | None = None
-    """The message that the last turn found waiting, taken with it."""
+    """Its next message: taken with the last turn, or with being stored."""
     failures: int = 0
     again: bool = False
     """Whether something came while its turn was under way."""
@@ -64,15 +67,23 @@ class Turns:
         self.pending: Counter[str] = Counter()
         """Messages by tenant that came to this pod and are not done: what its backlog is measured by."""
 
-    def wake(self, scope: TenantScope, customer: int, lane: Lane = "live") -> None:
-        """Let a conversation run because it has, or may have, a pending message."""
-        if self._stopping:
-            return
+    @property
+    def room(self) -> int:
+        """How many more conversations could begin a turn at once."""
+        return 0 if self._stopping else self._schedule.free
+
+    def wake(self, scope: TenantScope, customer: int, lane: Lane = "live", claim: Claim | None = None) -> None:
+        """Let a conversation run because it has, or may have, a pending message; `claim` if that is taken already."""
         tenant = self._tenants.get(scope.phone_number_id)
-        if tenant is None or tenant.documents is None:
-            self._unusable[scope.phone_number_id].add(customer)
+        is_usable = tenant is not None and tenant.documents is not None
+        if self._stopping or not is_usable:
+            if not is_usable:
+                self._unusable[scope.phone_number_id].add(customer)
+            if claim is not None:
+                self._begin(self._give_back(claim), "give-back")
             return
         conversation = self._conversations.setdefault(customer, _Conversation(scope))
+        conversation.claim = claim or conversation.claim
         if self._schedule.is_running(customer):
             conversation.again = True
             return
@@ -97,16 +108,23 @@ class Turns:
             handle.cancel()
         if self._tasks:
             await asyncio.wait(set(self._tasks))
-        taken = [each.claim for each in self._conversations.values() if each.claim is not None]
-        given_back = (self._store.release(claim, "", counted=False) for claim in taken)
-        await asyncio.gather(*given_back, return_exceptions=True)
+        await asyncio.gather(*(self._give_back(each.claim) for each in self._conversations.values() if each.claim))
+
+    async def _give_back(self, claim: Claim) -> None:
+        """Give back a message whose turn does not begin, and its try."""
+        # A database that is away learns it later: what a pod that has left still owns is anybody's.
+        with suppress(StorageError):
+            await self._store.release(claim, "", counted=False)
 
     def _fill_slots(self) -> None:
         while not self._stopping and (turn := self._schedule.next()) is not None:
-            task = asyncio.create_task(self._run(turn.customer), name=f"conversation-{turn.customer}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(self._run(turn.customer), f"conversation-{turn.customer}")
         metrics.CONVERSATIONS_RUNNING.set(self._schedule.running)
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _run(self, customer: int) -> None:
         conversation = self._conversations[customer]
@@ -187,14 +205,16 @@ class Turns:
             metrics.TURN["fenced", tenant.settings.plan].inc()
             return BUSY_SECONDS
         self._outbox.enqueue(finished.sends, finished.first)
-        if finished.sends and claim.wrote_at and self._schedule.running <= BUSY_CONVERSATIONS:
-            # Whoever is answered was read. What staff is to answer, staff reads.
+        is_answered = isinstance(finished.first, Begun)
+        if is_answered and claim.wrote_at and self._schedule.running <= BUSY_CONVERSATIONS:
+            # Whoever is answered now was read. What staff is to answer, staff reads; what waits for Meta's pace, waits.
             self._receipts.show(tenant, claim.wamid)
         self._count(tenant, ordered=result.order is not None)
         if isinstance(finished.next, Busy):
             return BUSY_SECONDS
-        conversation.claim = finished.next
-        return 0.0 if finished.next is not None else None
+        # Either of the two: nothing is taken with being stored while a message of its conversation is pending.
+        conversation.claim = finished.next or conversation.claim
+        return 0.0 if conversation.claim is not None else None
 
     def show_backlog(self) -> None:
         """Set the metrics of what waits in this pod."""

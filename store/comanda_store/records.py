@@ -63,6 +63,8 @@ class InboundItem:
     sent_at: int
     state: InboundState = "pending"
     links: tuple[AliasLink, ...] = ()
+    at_once: bool = False
+    """Whether it is claimed with being stored, when nothing else of its conversation is pending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +108,6 @@ Item = InboundItem | StatusItem | EventItem
 
 
 @dataclass(frozen=True, slots=True)
-class Ingested:
-    """What became of one item: new or seen before, and whose conversation has work now (0: none)."""
-
-    duplicate: bool
-    customer_id: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Claim:
     """A message that this pod may handle now, with all that its turn needs; `version` is the fence.
 
@@ -147,6 +141,15 @@ class Claim:
     def wrote_at(self) -> int:
         """When the customer wrote it, which opens Meta's 24 h window; 0 for a timer, which no customer wrote."""
         return 0 if self.type == "timer" else self.sent_at
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What became of one item: new or seen before, whose conversation has work now (0: none), its claim if taken."""
+
+    duplicate: bool
+    customer_id: int = 0
+    claim: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,50 @@ class TestTurns:
         assert (await claimed(store, ingested[0].customer_id)).wamid == "w2"
 
 
+class TestClaimedWithBeingStored:
+    AT_ONCE = replace(MESSAGE, at_once=True)
+
+    async def test_a_message_that_is_alone_is_taken_and_its_try_counted(self, store: Store) -> None:
+        (ingested,) = await store.ingest([self.AT_ONCE])
+        assert ingested.claim is not None
+        assert (ingested.claim.wamid, ingested.claim.attempts, ingested.claim.phone) == ("w1", 1, "56911112222")
+        assert (await store.finish(ingested.claim, result("{}"))).next is None
+
+    async def test_what_was_there_before_is_not_taken_again(self, store: Store) -> None:
+        await store.ingest([self.AT_ONCE])
+        assert [each.claim for each in await store.ingest([self.AT_ONCE])] == [None]
+
+    async def test_nothing_overtakes_a_turn_that_is_under_way(self, store: Store) -> None:
+        (first,) = await store.ingest([self.AT_ONCE])
+        (second,) = await store.ingest([replace(self.AT_ONCE, wamid="w2")])
+        assert first.claim is not None
+        assert second.claim is None
+        following = (await store.finish(first.claim, result("{}"))).next
+        assert isinstance(following, Claim)
+        assert (following.wamid, following.version) == ("w2", 1)
+
+    async def test_two_of_one_conversation_wait_for_their_order(self, store: Store) -> None:
+        later = replace(self.AT_ONCE, wamid="w2", sent_at=NOW + 1000)
+        assert [each.claim for each in await store.ingest([later, self.AT_ONCE])] == [None, None]
+
+    async def test_each_tenant_gets_its_own(self, store: Store) -> None:
+        other = replace(self.AT_ONCE, tenant="default/farol", phone_number_id="22", payload='{"text":{"body":"ola"}}')
+        claims = [each.claim for each in await store.ingest([other, replace(MESSAGE, wamid="w9"), self.AT_ONCE])]
+        assert [claim and (claim.tenant, claim.payload) for claim in claims] == [
+            (other.tenant, other.payload),
+            None,
+            None,
+        ]
+
+    async def test_two_pods_never_take_two_messages_of_one_conversation(self, open_store: OpenStore) -> None:
+        pods = [await open_store("pod-0"), await open_store("pod-1")]
+        for turn in range(20):
+            phone = f"5690000{turn:04}"
+            items = [replace(self.AT_ONCE, phone=phone, wamid=f"w{turn}.{pod}") for pod in range(2)]
+            stored = await asyncio.gather(*(pod.ingest([item]) for pod, item in zip(pods, items, strict=True)))
+            assert sum(answers[0].claim is not None for answers in stored) <= 1
+
+
 class TestOutbox:
     async def send(self, store: Store) -> PendingSend:
         (send,) = await one_turn(store, MESSAGE, result("{}"))

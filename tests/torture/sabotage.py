@@ -50,11 +50,19 @@ SABOTAGES = (
             Edit(FIRST, '        sa.UniqueConstraint("phone_number_id", "wamid"),\n', ""),
             Edit(
                 f"{POSTGRES}/functions/ingest.sql",
-                "    on conflict (phone_number_id, wamid) do nothing\n    returning inbox",
-                "    returning inbox",
+                "    order by g.number, g.wamid, g.id\n    on conflict (phone_number_id, wamid) do nothing;",
+                "    order by g.number, g.wamid, g.id;",
             ),
         ),
         ("tests/torture/test_promises.py", "tests/test_store/test_store.py"),
+    ),
+    Sabotage(
+        "the look for a turn that is under way",
+        (
+            Edit(f"{SQLITE}/turns.py", "if pending == 1 else None", "if pending >= 1 else None"),
+            Edit(f"{POSTGRES}/functions/turns.sql", "limit 2) as two) = 1 then", "limit 2) as two) >= 1 then"),
+        ),
+        ("tests/test_store/test_store.py::TestClaimedWithBeingStored",),
     ),
     Sabotage(
         "the fence of a turn, SQLite",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -51,6 +51,8 @@ Database: TypeAlias = asyncpg.Connection
 _ALIASES_KEPT = 200_000
 """Customers whose ids are remembered between messages; about 30 MB when full."""
 _json = msgspec.json.Encoder().encode
+_CLAIM = "select * from comanda_claim($1, $2, $3, $4, $5)"
+_CLAIM_ALONE = "select * from comanda_claim_alone($1, $2, $3, $4, $5)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,31 @@ async def ingest_all(database: Database, call: Call, group: Sequence[Request]) -
             found = await ingest(database, call, [items[place] for place in places])
             for place, answer in zip(places, found, strict=True):
                 answers[place] = answer
-    rest = iter(answers)
+    rest = iter(await _claim_at_once(database, call, items, answers))
     return [[next(rest) for _ in request.items] for request in group if isinstance(request, Ingest)]
+
+
+async def _claim_at_once(
+    database: Database, call: Call, items: Sequence[Item], answers: list[Ingested]
+) -> list[Ingested]:
+    """Take what is to be answered at once. Last of all: it locks conversations, and nothing may wait after that."""
+    places = [
+        place
+        for place, (item, answer) in enumerate(zip(items, answers, strict=True))
+        if answer.customer_id and isinstance(item, InboundItem) and item.at_once
+    ]
+    if not places:
+        return answers
+    wanted = [(_scope(items[place]), answers[place].customer_id) for place in places]
+    claims = await _claim(database, call, wanted, _CLAIM_ALONE)
+    for place, claim in zip(places, claims, strict=True):
+        if isinstance(claim, Claim):
+            answers[place] = replace(answers[place], claim=claim)
+    return answers
+
+
+def _scope(item: Item) -> TenantScope:
+    return TenantScope(item.tenant, item.phone_number_id)
 
 
 async def _ingest_messages(database: Database, call: Call, items: list[InboundItem]) -> list[Ingested]:
@@ -317,11 +342,14 @@ async def _claim_turns(database: Database, call: Call, requests: list[ClaimTurn]
 
 
 async def _claim(
-    database: Database, call: Call, wanted: Sequence[tuple[TenantScope, int]]
+    database: Database,
+    call: Call,
+    wanted: Sequence[tuple[TenantScope, int]],
+    statement: str = _CLAIM,
 ) -> list[Claim | Busy | None]:
     claims: list[Claim | Busy | None] = [None] * len(wanted)
     rows = await database.fetch(
-        "select * from comanda_claim($1, $2, $3, $4, $5)",
+        statement,
         call.worker.incarnation,
         call.worker.timing.lease_ms,
         MAX_ATTEMPTS,

@@ -186,7 +186,7 @@ class SqliteBackend:
         database, owner = self._database, self._worker.incarnation
         match request:
             case Ingest(items):
-                return inbox.ingest(database, self._aliases, owner, items, now)
+                return inbox.ingest(database, self._aliases, self._worker, items, now)
             case ClaimTurn(scope, customer):
                 return turns.claim(database, self._worker, scope, customer, now)
             case FinishTurn():

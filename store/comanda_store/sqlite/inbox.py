@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from sqlite3 import Connection
 
-from comanda_store.records import EventItem, InboundItem, Ingested, Item, StatusItem
-from comanda_store.requests import Aliases
+from comanda_store.records import EventItem, InboundItem, Ingested, Item, StatusItem, TenantScope
+from comanda_store.requests import Aliases, Worker
 from comanda_store.sqlite.identity import customer_of, forget, link, pause
+from comanda_store.sqlite.turns import claim_alone
 
 _MESSAGE = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
 _add_messages = {
@@ -53,13 +55,13 @@ _fail = (
 _fail_tagged, _fail_by_wamid = _fail % "id", _fail % "wamid"
 
 
-def ingest(database: Connection, cache: Aliases, owner: str, items: tuple[Item, ...], now: int) -> list[Ingested]:
+def ingest(database: Connection, cache: Aliases, worker: Worker, items: tuple[Item, ...], now: int) -> list[Ingested]:
     """Store items, messages first; the answer to each, in the order given, says whether it is new.
 
-    All become durable with the same commit.
+    All become durable with the same commit, the claims of messages that are to be answered at once with them.
     """
     messages = [item for item in items if isinstance(item, InboundItem)]
-    taken = iter(_take_messages(database, cache, owner, messages, now))
+    taken = iter(_take_messages(database, cache, worker.incarnation, messages, now))
     answers: list[Ingested] = []
     for item in items:
         match item:
@@ -69,7 +71,14 @@ def ingest(database: Connection, cache: Aliases, owner: str, items: tuple[Item, 
                 answers.append(Ingested(duplicate=not _take_status(database, item, now)))
             case EventItem():
                 answers.append(Ingested(duplicate=not _take_event(database, cache, item, now)))
-    return answers
+    return [_begun(database, worker, *each, now) for each in zip(items, answers, strict=True)]
+
+
+def _begun(database: Connection, worker: Worker, item: Item, stored: Ingested, now: int) -> Ingested:
+    if not (isinstance(item, InboundItem) and item.at_once and stored.customer_id):
+        return stored
+    scope = TenantScope(item.tenant, item.phone_number_id)
+    return replace(stored, claim=claim_alone(database, worker, scope, stored.customer_id, now))
 
 
 def _take_messages(

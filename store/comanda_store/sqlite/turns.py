@@ -19,6 +19,9 @@ _next_pending = (
     # Meta's clock has a grain of a second, so the order of arrival decides within it.
     " ORDER BY i.sent_at, i.id LIMIT 1"
 )
+_two_pending = (
+    "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE customer_id = ? AND state = 'pending' AND tenant = ? LIMIT 2)"
+)
 _count_try = "UPDATE inbox SET attempts = attempts + 1, owner = ? WHERE id = ?"
 _park = "UPDATE inbox SET state = 'parked', done_at = ? WHERE id = ?"
 
@@ -60,6 +63,16 @@ def claim(database: Connection, worker: Worker, scope: TenantScope, customer: in
         version=version,
         handover_until=handover_until,
     )
+
+
+def claim_alone(database: Connection, worker: Worker, scope: TenantScope, customer: int, now: int) -> Claim | None:
+    """Take the conversation's one pending message, just stored by this pod; None when others are pending too.
+
+    A turn that is under way leaves its message pending until it ends, so what is alone here disturbs no turn.
+    """
+    (pending,) = database.execute(_two_pending, (customer, scope.tenant)).fetchone()
+    taken = claim(database, worker, scope, customer, now) if pending == 1 else None
+    return taken if isinstance(taken, Claim) else None
 
 
 def _is_alive(database: Connection, incarnation: str, since: int) -> bool:

@@ -53,6 +53,38 @@ begin
   end loop;
 end $$;
 
+-- Messages just stored that are the only pending ones of their conversations, taken for their turns; the others are left.
+-- A turn that is under way leaves its message pending until it ends. A conversation that somebody has locked is left too,
+-- so that storing waits for no turn.
+create or replace function comanda_claim_alone(
+  p_owner text, p_lease bigint, p_max_attempts int, p_tenant text[], p_customer bigint[]
+) returns table (
+  place int, busy boolean, inbox_id bigint, wamid text, type text, payload text, contact text, sent_at bigint,
+  received_at bigint, attempts int, state bytea, flow_version text, version int, handover_until bigint, phone text,
+  user_id text
+) language plpgsql set search_path = public, pg_temp as $$
+declare
+  v_place int[] := '{}';
+  v_tenant text[] := '{}';
+  v_customer bigint[] := '{}';
+begin
+  for i in 1 .. cardinality(p_tenant) loop
+    perform set_config('comanda.tenant', p_tenant[i], true);
+    perform 1 from conversations c where c.customer_id = p_customer[i] for update skip locked;
+    if not found then continue; end if;
+    if (select count(*) from (
+      select 1 from inbox b where b.customer_id = p_customer[i] and b.state = 'pending' limit 2) as two) = 1 then
+      v_place := v_place || i; v_tenant := v_tenant || p_tenant[i]; v_customer := v_customer || p_customer[i];
+    end if;
+  end loop;
+  for place, busy, inbox_id, wamid, type, payload, contact, sent_at, received_at, attempts, state, flow_version,
+    version, handover_until, phone, user_id
+  in select * from comanda_claim(p_owner, p_lease, p_max_attempts, v_tenant, v_customer) loop
+    place := v_place[place];
+    return next;
+  end loop;
+end $$;
+
 -- Everything that a turn changes, or, when another pod has moved the conversation on, nothing (`sends` is null then).
 create or replace function comanda_finish(
   p_owner text, p_tenant text[], p_number text[], p_inbox bigint[], p_customer bigint[], p_seen int[], p_state bytea[],
