@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from tests.torture.history import History
 
@@ -77,17 +77,21 @@ def sent_in_order(history: History) -> Iterable[str]:
 
 
 def handled_in_order(history: History) -> Iterable[str]:
-    """A message acknowledged before the next one was written is handled before it."""
+    """A message acknowledged before the webhook of another one left is handled before it.
+
+    By rule the one that Meta says was sent first goes first if both are pending, whichever came first: then the later
+    arrival may be handled before the earlier one, and not otherwise.
+    """
     place = {row.inbox: row.id for row in sorted(history.outbox, key=lambda row: -row.id)}
     ids = {(row.number, row.wamid): row.id for row in history.inbox}
-    by_phone: dict[tuple[str, str], list[tuple[float, float, int]]] = defaultdict(list)
+    by_phone: dict[tuple[str, str], list[tuple[float, float, int, int]]] = defaultdict(list)
     for webhook in history.webhooks:
         turn = place.get(ids.get((webhook.number, webhook.wamid), 0))
         if webhook.acked and turn is not None:
-            by_phone[webhook.number, webhook.phone].append((webhook.begun, webhook.acked, turn))
+            by_phone[webhook.number, webhook.phone].append((webhook.begun, webhook.acked, webhook.sent, turn))
     for turns in by_phone.values():
-        for (_, acked, turn), (begun, _, later) in pairwise(sorted(turns)):
-            if acked < begun and turn > later:
+        for (_, acked, sent, turn), (begun, _, later_sent, later) in combinations(sorted(turns), 2):
+            if acked < begun and turn > later and sent <= later_sent:
                 yield f"the turn of message {later} came before that of message {turn}"
 
 

@@ -10,7 +10,10 @@ from typing import Any
 
 @dataclass(slots=True)
 class Webhook:
-    """A customer's message on its way in; `acked` is when a pod said that it is stored, 0 while none has."""
+    """A customer's message on its way in.
+
+    `begun` is when the first webhook with it left Meta, `acked` when a pod said that it is stored, 0 while none has.
+    """
 
     wamid: str
     number: str
@@ -18,6 +21,10 @@ class Webhook:
     text: str
     begun: float
     acked: float = 0.0
+    sent: int = 0
+    """Meta's time on it, in unix seconds."""
+    overtaken: bool = False
+    """Whether its webhook was held back until a later message's had left."""
 
 
 @dataclass(slots=True)

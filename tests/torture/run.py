@@ -34,7 +34,7 @@ async def run(
     `freeze_seconds` is how long a frozen database stays so.
     """
     database = await server.new_database() if server is not None else None
-    async with World(folder, database, seed) as world:
+    async with World(folder, database, seed, reorder=0.3) as world:
         world.graph.lose_answer, world.graph.status_first, world.graph.refuse = 0.01, 0.2, 0.01
         nemesis = Nemesis(world, server, freeze_database_seconds=freeze_seconds)
         over = asyncio.Event()
@@ -78,6 +78,11 @@ def problems(history: History) -> list[str]:
     return judge(history) + [f"total: {each}" for each in ordered_once(history, total=ORDER_TOTAL)]
 
 
+def overtaken(history: History) -> int:
+    """Return how many messages arrived after a later one of their conversation."""
+    return sum(webhook.overtaken for webhook in history.webhooks)
+
+
 async def torture(arguments: argparse.Namespace) -> int:
     """Run every seed; returns how many broke a promise. The history of such a run is kept, and where is said."""
     broken = 0
@@ -94,7 +99,8 @@ async def torture(arguments: argparse.Namespace) -> int:
                 history, kills = await run(folder, server, seed, faults, freeze_seconds=arguments.freeze)
             found = problems(history)
             print(
-                f"{name:10} seed {seed:<5} {len(history.webhooks)} messages, {len(history.orders)} orders,"
+                f"{name:10} seed {seed:<5} {len(history.webhooks)} messages, {overtaken(history)} of them overtaken,"
+                f" {len(history.orders)} orders,"
                 f" {kills} kills, {len(faults)} faults, {time.monotonic() - began:.0f} s:"
                 f" {'kept' if not found else f'{len(found)} BROKEN'}",
                 flush=True,

@@ -65,6 +65,14 @@ SABOTAGES = (
         ("tests/test_store/test_store.py::TestClaimedWithBeingStored",),
     ),
     Sabotage(
+        "the order of sending",
+        (
+            Edit(f"{SQLITE}/turns.py", "ORDER BY i.sent_at, i.id LIMIT 1", "ORDER BY i.id LIMIT 1"),
+            Edit(f"{POSTGRES}/functions/turns.sql", "order by b.sent_at, b.id limit 1", "order by b.id limit 1"),
+        ),
+        ("tests/test_store/test_store.py::TestTurns",),
+    ),
+    Sabotage(
         "the fence of a turn, SQLite",
         (Edit(f"{SQLITE}/turns.py", "    if done != 1:\n", "    if done > 1:\n"),),
         ("tests/test_store/test_store.py::TestTurns",),

@@ -91,3 +91,22 @@ def test_a_second_send_after_an_unknown_outcome_is_allowed() -> None:
     again("sends", 0, at=50.0)(history)
     change("outbox", 0, ambiguous=1)(history)
     assert checkers.judge(history) == []
+
+
+@pytest.mark.parametrize(("sent", "kept"), [((2, 1), True), ((1, 1), False), ((1, 2), False)])
+def test_only_what_was_sent_first_may_be_handled_before_what_came_first(sent: tuple[int, int], *, kept: bool) -> None:
+    history = good()
+    change("outbox", 0, id=999)(history)
+    for place in (0, 1):
+        change("webhooks", place, sent=sent[place])(history)
+    assert (list(checkers.handled_in_order(history)) == []) is kept
+
+
+def test_order_is_judged_between_messages_that_are_not_neighbours() -> None:
+    history = good()
+    # A third message comes in between and has no turn of its own order to break.
+    history.webhooks.append(Webhook("w9", "11", "561", "hola", 5.0, 20.0))
+    history.inbox.append(InboxRow(9, "t/11", "11", "w9", 1, "done", 1))
+    history.outbox.append(OutboxRow(1000, "t/11", "11", 1, 9, "delivered", 1, 0, "{}"))
+    change("outbox", 0, id=999)(history)
+    assert list(checkers.handled_in_order(history))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgres import postgres_server
-from tests.torture.run import problems, run
+from tests.torture.run import overtaken, problems, run
 
 SQLITE = (
     "kill_pod", "kill_both_pods", "freeze_pod", "kill_pod", "graph_down", "kill_pod", "stop_pod", "graph_slow",
@@ -24,6 +24,7 @@ async def test_every_promise_is_kept_on_sqlite(tmp_path: Path) -> None:
     history, kills = await run(tmp_path, None, seed=1, faults=SQLITE)
     assert problems(history) == []
     assert kills >= 10
+    assert overtaken(history) >= 5
     assert len(history.orders) > 20
 
 
@@ -35,4 +36,5 @@ async def test_every_promise_is_kept_on_postgresql(tmp_path: Path) -> None:
         history, kills = await run(tmp_path, server, seed=2, faults=POSTGRESQL)
     assert problems(history) == []
     assert kills >= 10
+    assert overtaken(history) >= 5
     assert len(history.orders) > 20

@@ -35,6 +35,8 @@ from tests.torture.history import History, InboxRow, OrderRow, OutboxRow, Send, 
 GROUP_KEY = "33" * 32
 NUMBERS = ("10000011", "10000022", "10000033")
 ORDER = ("Hola, quiero 2 margarita y 1 coca cola", "retiro", "sí")
+HASTE = ("Hola", "¿Hay alguien?")
+"""What a customer writes in one breath before ordering; the second webhook leaves before the first."""
 ORDER_TOTAL = 2 * 8990 + 2490
 PATIENCE_SECONDS = 12.0
 """A customer who has no reply by then writes on all the same."""
@@ -139,6 +141,9 @@ class World:
     environment: dict[str, str] = field(default_factory=dict)
     """More settings of the pods, without their prefix."""
 
+    reorder: float = 0.0
+    """How many customers' first two messages arrive in the other order, between 0 and 1."""
+
     def __post_init__(self) -> None:
         self.history = History(self.seed)
         self.draw = random.Random(self.seed)
@@ -234,23 +239,38 @@ class World:
 
     async def order(self, number: str, phone: str) -> None:
         """Be a customer who orders once; every message goes on to the next when it is answered, or after a while."""
+        if self.draw.random() < self.reorder:
+            await self._write_in_haste(number, phone)
         for step, text in enumerate(ORDER):
             replied = self.graph.replied[number, phone]
             replied.clear()
-            wamid = f"wamid.{phone}.{step}"
-            webhook = Webhook(wamid, number, phone, text, time.monotonic())
-            self.history.webhooks.append(webhook)
-            await self._deliver(webhook)
+            await self._deliver(self._webhook(f"wamid.{phone}.{step}", number, phone, text))
             with suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     await replied.wait()
+
+    def _webhook(self, wamid: str, number: str, phone: str, text: str) -> Webhook:
+        webhook = Webhook(wamid, number, phone, text, time.monotonic(), sent=int(time.time()))
+        self.history.webhooks.append(webhook)
+        return webhook
+
+    async def _write_in_haste(self, number: str, phone: str) -> None:
+        """Write two messages in one breath, and let their webhooks arrive in the other order, or side by side."""
+        second = self._webhook(f"wamid.{phone}.second", number, phone, HASTE[1])
+        delivering = asyncio.create_task(self._deliver(second))
+        if self.draw.random() < 0.5:
+            await delivering
+        # The clock of Meta has a grain of a second, and these two are not of the same one.
+        first = self._webhook(f"wamid.{phone}.first", number, phone, HASTE[0])
+        first.sent, first.overtaken = second.sent - 1, True
+        await asyncio.gather(delivering, self._deliver(first))
 
     async def _deliver(self, webhook: Webhook) -> None:
         """Deliver as router and Meta do together: to either pod, again until it is stored, now and then twice."""
         item = {
             "from": webhook.phone,
             "id": webhook.wamid,
-            "timestamp": str(int(time.time())),
+            "timestamp": str(webhook.sent),
             "type": "text",
             "text": {"body": webhook.text},
         }
