@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from sqlalchemy import create_engine
 from comanda_store import StorageError, Store, WeakDurabilityError, migrations
 from comanda_store.sql import METADATA
 from comanda_store.sqlite.engine import check_durability, migrate, open_engine, sqlite_url
-from tests.test_store.test_store import MESSAGE
+from tests.test_store.test_store import MESSAGE, ORDER, SCOPE, one_turn, result
 
 
 def test_migrations_make_what_the_tables_say(tmp_path: Path) -> None:
@@ -141,3 +142,18 @@ async def test_what_was_learnt_in_a_batch_that_broke_is_forgotten_with_it(tmp_pa
         assert first.customer_id != other.customer_id
     finally:
         await store.close()
+
+
+async def test_the_schema_of_the_next_version_is_served_too(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "comanda.db")
+    await (await Store.open(url, pod="pod-0", incarnation="pod-0:1")).close()
+    # What the version after this one may do, by a pod of it that came first: add, with defaults.
+    with closing(sqlite3.connect(tmp_path / "comanda.db")) as database, database:
+        database.execute("ALTER TABLE inbox ADD COLUMN priority INTEGER NOT NULL DEFAULT 0")
+        database.execute("ALTER TABLE outbox ADD COLUMN language TEXT")
+        database.execute("CREATE TABLE promotions (tenant TEXT PRIMARY KEY)")
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    store = await Store.open(url, pod="pod-0", incarnation="pod-0:2")
+    await one_turn(store, MESSAGE, result("{}", order=ORDER))
+    assert len(await store.list_orders(SCOPE)) == 1
+    await store.close()

@@ -85,6 +85,12 @@ class TestSchema:
         assert len(await store.list_orders(SCOPE)) == 1
         await store.close()
 
+    async def test_the_schema_of_the_version_before_is_refused_with_what_to_do(self, database: DatabaseUrls) -> None:
+        await database.sql("update alembic_version set version_num = '0001'")
+        with pytest.raises(StorageError, match="schema is 0001, this version needs 0002") as refused:
+            await opened(database)
+        assert "comanda db migrate" in refused.value.hint
+
     async def test_the_pods_may_not_be_the_owner(self, postgres: PostgresServer) -> None:
         urls = await postgres.new_database(template="template0")
         for role, word in ((OWNER, "owns the tables"), ("postgres", "owns the tables"), ("nobody_at_all", "no role")):
