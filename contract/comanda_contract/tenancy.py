@@ -23,7 +23,7 @@ class HandlerSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """Name, or `module:object`, of an entry point of the group `comanda.handlers`; for type python alone."""
     timeout_seconds: Annotated[int, msgspec.Meta(ge=1, le=60)] = 10
     """How long one turn may take."""
-    memory_mib: Annotated[int, msgspec.Meta(ge=64, le=65_536)] = 512
+    memory_mib: Annotated[int, msgspec.Meta(ge=64, le=65_536)] = 192
     """How much memory the process that runs the code may hold, in MiB."""
     env: tuple[str, ...] = ()
     """Names of the pod's environment variables that the code may see; none that begins with `COMANDA_`."""

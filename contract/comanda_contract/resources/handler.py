@@ -114,12 +114,12 @@ class Handler(Part):
         examples=[10],
     )
     memory_mib: int = Field(
-        default=512,
+        default=192,
         ge=64,
         le=65_536,
         description="How much memory the process of a Python handler may hold, in MiB. The pod's limit needs room for "
-        "it twice, and for the pod itself.",
-        examples=[512],
+        "it twice, and 128Mi for the pod itself.",
+        examples=[192],
     )
     env: Annotated[list[VariableName], Distinct()] = Field(
         default=[],

@@ -96,9 +96,13 @@ class Limits(Part):
     )
 
 
+POD_MIB = 128
+"""What a pod needs beside its handler's process, of which there are two while a turn that killed one is looked for."""
+
+
 def _handler_fits(enterprise: Enterprise) -> bool:
-    room = amount(enterprise.resources.limits.memory)
-    return enterprise.handler.type != "python" or amount(f"{enterprise.handler.memory_mib}Mi") <= room
+    needed = amount(f"{2 * enterprise.handler.memory_mib + POD_MIB}Mi")
+    return enterprise.handler.type != "python" or needed <= amount(enterprise.resources.limits.memory)
 
 
 class Enterprise(Part):
@@ -107,9 +111,10 @@ class Enterprise(Part):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "self.handler.type != 'python' || !isQuantity(string(self.resources.limits.memory))"
-            " || double(self.handler.memoryMib) * 1048576.0"
+            f" || (2.0 * double(self.handler.memoryMib) + {POD_MIB}.0) * 1048576.0"
             " <= quantity(string(self.resources.limits.memory)).asApproximateFloat()",
-            "handler.memoryMib must fit into resources.limits.memory; lower the one or raise the other",
+            f"handler.memoryMib must fit into resources.limits.memory twice, with {POD_MIB}Mi for the pod itself; lower"
+            " the one or raise the other",
             _handler_fits,
             "handler.memoryMib",
         ),
