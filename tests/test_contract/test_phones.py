@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comanda_contract.cloud.phones import match_key, sibling_forms
+from comanda_contract.cloud.phones import sibling_forms
 
 digits = st.text("0123456789", max_size=18)
 several_forms = st.one_of(
@@ -42,48 +42,26 @@ def test_the_other_forms_of_a_number(received: str, others: tuple[str, ...]) -> 
 
 
 @given(several_forms)
-def test_siblings_share_one_key(number: str) -> None:
-    siblings = sibling_forms(number)
-    assert len(siblings) == 1
-    assert {match_key(form) for form in (number, *siblings)} == {match_key(number)}
-    assert sibling_forms(siblings[0]) == (number,)
-
-
-@given(digits | several_forms)
-def test_a_key_is_its_own_key(number: str) -> None:
-    assert match_key(match_key(number)) == match_key(number)
-
-
-@given(digits | several_forms)
-def test_a_key_is_the_number_or_a_sibling(number: str) -> None:
-    assert match_key(number) in (number, *sibling_forms(number))
-    assert number not in sibling_forms(number)
+def test_each_form_leads_to_the_other_within_the_country(number: str) -> None:
+    (sibling,) = sibling_forms(number)
+    assert sibling != number
+    assert sibling[:2] == number[:2]
+    assert sibling_forms(sibling) == (number,)
 
 
 @given(digits.filter(lambda number: not number.startswith(("54", "52", "55"))))
 def test_other_countries_are_left_alone(number: str) -> None:
-    assert match_key(number) == number
     assert sibling_forms(number) == ()
 
 
-@given(several_forms)
-def test_the_country_stays_the_same(number: str) -> None:
-    assert {form[:2] for form in (match_key(number), *sibling_forms(number))} == {number[:2]}
-
-
-@given(digits | several_forms)
-def test_the_ninth_digit_of_brazil_is_never_forced_on_a_number(number: str) -> None:
-    assert len(match_key(number)) <= len(number)
-
-
 @given(digits | several_forms, digits | several_forms)
-def test_different_lines_have_different_keys(one: str, other: str) -> None:
+def test_different_lines_share_no_form(one: str, other: str) -> None:
     if other not in (one, *sibling_forms(one)):
-        assert match_key(one) != match_key(other)
+        assert not {one, *sibling_forms(one)} & {other, *sibling_forms(other)}
 
 
 @pytest.mark.parametrize(
     "number", ["٥٤٩1123456789", "+5491123456789", "549112345678९", " 5491123456789", "5491123456789\n"]
 )
-def test_what_is_not_plain_digits_is_its_own_key(number: str) -> None:
-    assert match_key(number) == number
+def test_what_is_not_plain_digits_has_no_other_form(number: str) -> None:
+    assert sibling_forms(number) == ()

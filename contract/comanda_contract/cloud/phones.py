@@ -1,8 +1,7 @@
 """Phone numbers that have two forms: Argentina's 9, Mexico's 1 and Brazil's ninth digit.
 
-Meta may call the same line by either form, so lookups go by `match_key`. A number is always sent to in the form in
-which it was received; only when Meta refuses that (131026, 131030) one of `sibling_forms` is worth a try. All numbers
-are digits with calling code and without plus, as in Meta's `wa_id`.
+A number is always sent to in the form in which it was received; only when Meta refuses that (131026, 131030) one of
+`sibling_forms` is worth a try. All numbers are digits with calling code and without plus, as in Meta's `wa_id`.
 """
 
 from __future__ import annotations
@@ -35,15 +34,6 @@ _FORMS = (
     # 9 5xxx-xxxx never had eight digits: without its 9 it would be somebody's landline.
     _Forms(re.compile(r"55([1-9]\d)9?([6-9]\d{7})", re.ASCII), r"55\1\2", r"55\g<1>9\2"),
 )
-
-
-def match_key(digits: str) -> str:
-    """Return one key for all forms of the same line; every other number is its own key.
-
-    A key is for lookups alone: it may be a form that Meta does not send to.
-    """
-    found = _read(digits)
-    return found[0].short_form(found[1]) if found is not None else digits
 
 
 def sibling_forms(digits: str) -> tuple[str, ...]:
