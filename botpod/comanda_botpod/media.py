@@ -120,7 +120,7 @@ class MediaClient:
         Raises as `download` does. After a `MediaUnavailableError` Meta may have the file all the same; a second upload
         does no harm.
         """
-        self._check_size(mime_type, content[:HEAD_BYTES], len(content))
+        self._limits.check(mime_type, content[:HEAD_BYTES], len(content))
         check_type(mime_type, content[:HEAD_BYTES])
         form = aiohttp.FormData()
         form.add_field("messaging_product", "whatsapp")
@@ -167,7 +167,7 @@ class MediaClient:
         return await self._fetch(node, token)
 
     async def _fetch(self, node: _Node, token: str) -> Media | None:
-        self._check_size(node.mime_type, b"", node.file_size)
+        self._limits.check(node.mime_type, b"", node.file_size)
         url = check_url(node.url, self._home)
         async with self._files.get(url, headers=_bearer(token), allow_redirects=False) as response:
             if response.status in _GONE:
@@ -180,7 +180,7 @@ class MediaClient:
 
     async def _take(self, response: aiohttp.ClientResponse, node: _Node) -> Media:
         """Read the file; stop as soon as it is too large or of another type."""
-        self._check_size(node.mime_type, b"", response.content_length or 0)
+        self._limits.check(node.mime_type, b"", response.content_length or 0)
         content = bytearray()
         digest = hashlib.sha256()
         checked = False
@@ -191,22 +191,17 @@ class MediaClient:
             if not checked and len(content) >= HEAD_BYTES:
                 check_type(node.mime_type, bytes(content[:HEAD_BYTES]))
                 checked = True
-            self._check_size(node.mime_type, bytes(content[:HEAD_BYTES]) if checked else b"", len(content))
+            self._limits.check(node.mime_type, bytes(content[:HEAD_BYTES]) if checked else b"", len(content))
             if node.file_size and len(content) > node.file_size:
                 break
         if node.file_size and len(content) != node.file_size:
             raise MediaRefusedError("length", f"is not the {node.file_size} bytes that Meta declared")
         head = bytes(content[:HEAD_BYTES])
         check_type(node.mime_type, head)
-        self._check_size(node.mime_type, head, len(content))
+        self._limits.check(node.mime_type, head, len(content))
         if node.sha256 and not _same_digest(node.sha256, digest.digest()):
             raise MediaRefusedError("hash", "is not the one that Meta declared")
         return Media(bytes(content), node.mime_type, digest.hexdigest())
-
-    def _check_size(self, mime_type: str, head: bytes, size: int) -> None:
-        most = self._limits.most_bytes(mime_type, head)
-        if size > most:
-            raise MediaRefusedError("size", f"is more than the {most} bytes allowed", hint="Send a smaller file.")
 
 
 def _bearer(token: str) -> dict[str, str]:

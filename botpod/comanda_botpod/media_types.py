@@ -74,6 +74,12 @@ class MediaLimits:
             case "sticker":
                 return self.animated_sticker_bytes if not head or _is_animated(head) else self.sticker_bytes
 
+    def check(self, mime_type: str, head: bytes, size: int) -> None:
+        """Raise `MediaRefusedError` for a file that is too large; `head` as in `most_bytes`."""
+        most = self.most_bytes(mime_type, head)
+        if size > most:
+            raise MediaRefusedError("size", f"is more than the {most // 1024} KiB allowed", hint="Send a smaller file.")
+
 
 def kind_and_family(mime_type: str) -> tuple[Kind, Family]:
     """Look a type up, parameters such as `codecs` aside. Raises `MediaRefusedError` for an unknown one."""

@@ -17,7 +17,9 @@ import structlog
 from comanda_botpod import metrics
 from comanda_botpod.handlers.dispatch import Handlers
 from comanda_botpod.handlers.flow import FlowHandler
+from comanda_botpod.handlers.sdk.media import LIMITS
 from comanda_botpod.inbox import Inbox, InboxLimits
+from comanda_botpod.media import MediaClient
 from comanda_botpod.outbox import Outbox
 from comanda_botpod.read import Reader
 from comanda_botpod.receipts import ReadReceipts
@@ -42,7 +44,12 @@ class Pod:
     """One running bot pod."""
 
     def __init__(
-        self, settings: BotPodSettings, store: Store, session: aiohttp.ClientSession, tenants: Tenants
+        self,
+        settings: BotPodSettings,
+        store: Store,
+        session: aiohttp.ClientSession,
+        media: MediaClient,
+        tenants: Tenants,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -55,7 +62,7 @@ class Pod:
         )
         self._outbox = Outbox(store, sender, tenants)
         self._receipts = ReadReceipts(session, str(settings.graph_url))
-        self.handlers = Handlers(FlowHandler(store), self._recent_orders)
+        self.handlers = Handlers(FlowHandler(store), self._recent_orders, media)
         self._turns = Turns(store, tenants, self.handlers, self._outbox, self._receipts, at_once=settings.turns_at_once)
         self.inbox = Inbox(
             store,
@@ -202,10 +209,14 @@ async def running_pod(settings: BotPodSettings) -> AsyncIterator[Pod]:
 @asynccontextmanager
 async def _working_pod(settings: BotPodSettings, store: Store) -> AsyncIterator[Pod]:
     connector = aiohttp.TCPConnector(limit=settings.sends_at_once, keepalive_timeout=60)
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    cookies = aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=cookies) as session, AsyncExitStack() as stack:
+        graph_url, seconds = str(settings.graph_url), settings.send_timeout_seconds
+        media = MediaClient(session, graph_url, limits=LIMITS, timeout_seconds=seconds)
+        stack.push_async_callback(media.close)
         key = bytes.fromhex(settings.group_key.get_secret_value())
         tenants = Tenants(settings.tenants_dir, settings.credentials_dir, key)
-        pod = Pod(settings, store, session, tenants)
+        pod = Pod(settings, store, session, media, tenants)
         await pod.refresh_tenants()
         await pod.take_over()
         background = [

@@ -62,7 +62,9 @@ async def get_node(cloud: Cloud, request: Request) -> Response:
             return _json(_select(_number_node(cloud, number), request, _NUMBER_FIELDS, _NUMBER_KIND))
         if number.waba_id == node:
             return _json(_select(_waba_node(number), request, ("id", "name"), "WhatsAppBusinessAccount"))
-        if cloud.media.owns(number.phone_number_id, node):
+        # With a number named, Meta answers for media of that number alone, whatever else the token may see.
+        asked = request.query_params.get("phone_number_id", number.phone_number_id)
+        if cloud.media.owns(number.phone_number_id, node) and asked == number.phone_number_id:
             return _json(_media_node(cloud, request, node))
     raise unknown_object(node)
 

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 
 from comanda_botpod.handlers import Handler
 from comanda_botpod.handlers.contained.child import Watch
 from comanda_botpod.handlers.python import PythonHandler
+from comanda_botpod.handlers.sdk.media import LIMITS
+from comanda_botpod.media import MediaClient
 from comanda_botpod.tenants import Tenant, Tenants
 from comanda_contract.tenancy import CredentialShard, HandlerSettings, TenantSettings, TenantShard
 from comanda_store import Claim, OrderRecord, TurnResult
@@ -122,11 +125,19 @@ class World:
     folder: Path
     orders: list[OrderRecord] = field(default_factory=list)
     handler: PythonHandler = field(init=False)
+    graph_url: str = "http://127.0.0.1:9"
     tenants: Sequence[Tenant] = ()
     watch: Watch = HASTY
 
     def __post_init__(self) -> None:
-        self.handler = PythonHandler(self.recent, self.watch)
+        self._session = aiohttp.ClientSession()
+        self.media = MediaClient(self._session, self.graph_url, limits=LIMITS, timeout_seconds=20)
+        self.handler = PythonHandler(self.recent, self.media, self.watch)
+
+    async def close(self) -> None:
+        await self.handler.close()
+        await self.media.close()
+        await self._session.close()
 
     async def recent(self, claim: Claim) -> list[OrderRecord]:
         return [order for order in self.orders if order.tenant == claim.tenant]

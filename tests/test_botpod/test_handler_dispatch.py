@@ -19,9 +19,10 @@ async def handlers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     install(tmp_path, monkeypatch)
     store = await Store.open(sqlite_url(tmp_path / "comanda.db"), pod="pod-0", incarnation="pod-0:1")
     world = World(tmp_path)
-    made = Handlers(FlowHandler(store), world.recent)
+    made = Handlers(FlowHandler(store), world.recent, world.media)
     yield made
     await made.close()
+    await world.close()
     await store.close()
 
 

@@ -18,7 +18,7 @@ async def test_the_examples_own_tests_pass() -> None:
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
-    assert b"7 passed" in output
+    assert b"9 passed" in output
 
 
 def test_its_tenant_names_the_entry_point_of_its_package() -> None:

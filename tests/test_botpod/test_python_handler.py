@@ -32,7 +32,7 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     install(tmp_path, monkeypatch)
     made = World(tmp_path)
     yield made
-    await made.handler.close()
+    await made.close()
 
 
 def pid_of(greeting: str) -> int:
@@ -121,6 +121,14 @@ class TestTurns:
         ana.state, ana.flow_version = b'{"turns": 41}', "0123456789abcdef"
         assert "turn 1" in await ana.say("hola")
 
+    async def test_a_message_without_a_file_brings_none(self, world: World) -> None:
+        assert await world.use(settings_of()).say("ask-for-a-file") == "This message brought no file. again=False"
+
+    async def test_without_a_token_a_file_has_to_wait(self, world: World) -> None:
+        picture = {"type": "image", "image": {"id": "1", "mime_type": "image/png", "caption": "ask-for-a-file"}}
+        result = await world.use(settings_of()).turn(picture)
+        assert said(result) == "The tenant has no access token. again=True"
+
     async def test_other_services_can_be_called(self, world: World) -> None:
         async def answer(_request: Request) -> PlainTextResponse:
             return PlainTextResponse("it rains")
@@ -141,6 +149,9 @@ class TestMisuse:
             ("keep-a-set", "state.cart[0].skus: is a set"),
             ("wrong-type", "Expected `bool`, got `str` - at `$.messages[0].preview_url`"),
             ("order NOPE", "lines[0].sku: is not on the menu today"),
+            ("fetch-too-often", "media: a turn may have 4 of these at most"),
+            ("hand-over-too-much", "media.size: is more than the 5120 KiB allowed"),
+            ("hand-over-a-disguise", "media.type: does not agree with how the file begins"),
         ],
     )
     async def test_the_turn_fails_and_says_what_is_wrong(self, world: World, deed: str, problem: str) -> None:
@@ -264,6 +275,13 @@ class TestFailures:
         pid = pid_of(await ana.say("hola"))
         with pytest.raises(HandlerFailed, match="sent what is no valid frame"):
             await ana.say(f"garble {frame}")
+        await goes_on(world, ana, pid)
+
+    async def test_one_that_asks_for_more_files_than_a_turn_may_have_loses_its_process(self, world: World) -> None:
+        ana = world.use(settings_of(), settings_of(number="10000022"))
+        pid = pid_of(await ana.say("hola"))
+        with pytest.raises(HandlerFailed, match="sent what is no valid frame"):
+            await ana.say("ask-behind-the-back")
         await goes_on(world, ana, pid)
 
     async def test_a_flood_of_output_is_bounded(self, world: World) -> None:

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 from comanda_botpod.handlers.sdk.context import Context, Customer, Log
 from comanda_botpod.handlers.sdk.gathered import OrderWish, UsageError
+from comanda_botpod.handlers.sdk.media import File, Media, MediaError
 from comanda_botpod.handlers.sdk.message import Message
 from comanda_botpod.handlers.sdk.orders import OrderError, Orders, PastLine, PastOrder
 from comanda_botpod.handlers.sdk.send import Send
 from comanda_botpod.handlers.sdk.turn import HandlerFunction
+from comanda_botpod.media_errors import MediaRefusedError
 from comanda_contract.cloud.messages_out import MessageLimitError, Row, Section
 from comanda_flow import CartLine, OrderDraft, Restaurant, money
 
@@ -28,8 +30,12 @@ __all__ = [
     "CartLine",
     "Context",
     "Customer",
+    "File",
     "HandlerFunction",
     "Log",
+    "Media",
+    "MediaError",
+    "MediaRefusedError",
     "Message",
     "MessageLimitError",
     "OrderDraft",

@@ -10,6 +10,7 @@ from comanda_botpod.handlers.contained.child import Watch
 from comanda_botpod.handlers.python import PINNED, PythonHandler, RecentOrders
 from comanda_botpod.handlers.records import untouched
 from comanda_botpod.handlers.sdk.message import TIMER
+from comanda_botpod.media import MediaClient
 from comanda_botpod.tenants import Tenant
 from comanda_store import Claim, TurnResult
 
@@ -17,9 +18,11 @@ from comanda_store import Claim, TurnResult
 class Handlers:
     """All handlers of a pod, behind the one protocol."""
 
-    def __init__(self, flow: Handler, recent_orders: RecentOrders, watch: Watch | None = None) -> None:
+    def __init__(
+        self, flow: Handler, recent_orders: RecentOrders, media: MediaClient, watch: Watch | None = None
+    ) -> None:
         self._flow = flow
-        self._python = PythonHandler(recent_orders, watch)
+        self._python = PythonHandler(recent_orders, media, watch)
 
     @property
     def problems(self) -> dict[str, str]:

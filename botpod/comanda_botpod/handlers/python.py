@@ -15,11 +15,13 @@ from comanda_botpod.handlers.contained import wire
 from comanda_botpod.handlers.contained.child import Request, Watch, WorkerPlan
 from comanda_botpod.handlers.contained.crew import Crew
 from comanda_botpod.handlers.errors import HandlerFailed, HandlerInterrupted
+from comanda_botpod.handlers.files import TurnFiles
 from comanda_botpod.handlers.records import HANDOVER_MS, new_order, untouched
 from comanda_botpod.handlers.sdk.gathered import Effects
 from comanda_botpod.handlers.sdk.message import TIMER
 from comanda_botpod.handlers.sdk.orders import RECENT, Fulfilment, OrderError, PastLine, PastOrder, draft_of
 from comanda_botpod.handlers.sdk.turn import Facts
+from comanda_botpod.media import MediaClient
 from comanda_botpod.tenants import Bot, Tenant
 from comanda_contract.cloud.messages_out import Recipient, render
 from comanda_store import Claim, NewTimer, OrderRecord, TurnResult
@@ -41,9 +43,14 @@ class PythonHandler:
     """Runs tenants' own code, each tenant's in processes of its own."""
 
     def __init__(
-        self, recent_orders: RecentOrders, watch: Watch | None = None, clock: Callable[[], int] = _now_ms
+        self,
+        recent_orders: RecentOrders,
+        media: MediaClient,
+        watch: Watch | None = None,
+        clock: Callable[[], int] = _now_ms,
     ) -> None:
         self._recent_orders = recent_orders
+        self._media = media
         self._watch = watch if watch is not None else Watch()
         self._clock = clock
         self._crews: dict[str, Crew] = {}
@@ -69,7 +76,7 @@ class PythonHandler:
 
         menu = wire.Menu(display_name=tenant.settings.display_name, document=bot.menu_document)
         crew = await self._crew(tenant)
-        effects = await crew.run(Request(_facts(claim, now), menu, fetch))
+        effects = await crew.run(Request(_facts(claim, now), menu, fetch, TurnFiles(self._media, tenant, claim)))
         result = _result(bot, claim, effects, now)
         metrics.TURNS_DONE.inc()
         return result

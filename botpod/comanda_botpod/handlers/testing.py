@@ -23,9 +23,12 @@ import msgspec
 
 from comanda_botpod.handlers.sdk.context import Fact, Level
 from comanda_botpod.handlers.sdk.gathered import Timer
-from comanda_botpod.handlers.sdk.message import TIMER
+from comanda_botpod.handlers.sdk.media import File, MediaError
+from comanda_botpod.handlers.sdk.message import TIMER, message_of
 from comanda_botpod.handlers.sdk.orders import RECENT, PastLine, PastOrder, draft_of
 from comanda_botpod.handlers.sdk.turn import Facts, HandlerFunction, Services, http_session, run_turn
+from comanda_botpod.media_types import kind_and_family
+from comanda_contract.cloud.messages_in import MediaItem
 from comanda_contract.cloud.messages_out import (
     Buttons,
     Catalog,
@@ -86,6 +89,8 @@ class Chat:
     phone: str = "56900000000"
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     state: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, File] = field(default_factory=dict)
+    """What Meta keeps: files that the customer sent and those that the handler handed over, by media id."""
     past: list[PastOrder] = field(default_factory=list)
     """The customer's orders, the newest first; those that the handler places are added."""
     _ids: count[int] = field(default_factory=lambda: count(1), repr=False)
@@ -107,6 +112,12 @@ class Chat:
         """Send a cart from the catalogue, from sku to quantity."""
         items = [{"product_retailer_id": sku, "quantity": quantity} for sku, quantity in quantities.items()]
         return await self.send({"type": "order", "order": {"product_items": items}})
+
+    async def send_file(self, content: bytes, mime_type: str, *, caption: str = "") -> Reply:
+        """Send a picture, recording, video or document."""
+        kind, media_id = kind_and_family(mime_type)[0], f"media{next(self._ids)}"
+        self.files[media_id] = File(content, mime_type)
+        return await self.send({"type": kind, kind: {"id": media_id, "mime_type": mime_type, "caption": caption}})
 
     async def fire(self, timer: Timer) -> Reply:
         """Let a timer that the handler set become due; moves the clock."""
@@ -135,7 +146,8 @@ class Chat:
         )
         events: list[tuple[Level, str, dict[str, Fact]]] = []
         async with http_session() as http:
-            services = Services(http, self._fetch, lambda *event: events.append(event))
+            files = _Files(self.files, message_of(type_, payload, identifier, now_ms).media)
+            services = Services(http, self._fetch, files, lambda *event: events.append(event))
             effects = await run_turn(self.handler, self.tenant, restaurant, facts, services)
         self.state = msgspec.json.decode(effects.state, type=dict[str, Any])
         order = draft_of(restaurant, effects.order, self.now, identifier) if effects.order is not None else None
@@ -145,6 +157,24 @@ class Chat:
 
     async def _fetch(self) -> tuple[PastOrder, ...]:
         return tuple(self.past[:RECENT])
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of one turn, kept where the test can see them."""
+
+    files: dict[str, File]
+    brought: MediaItem | None
+
+    async def fetch(self) -> File:
+        if self.brought is None or self.brought.id not in self.files:
+            raise MediaError("This message brought no file.")
+        return self.files[self.brought.id]
+
+    async def upload(self, file: File) -> str:
+        media_id = f"uploaded{len(self.files) + 1}"
+        self.files[media_id] = file
+        return media_id
 
 
 def _past_order(order: OrderDraft, now: datetime) -> PastOrder:

@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,6 +27,7 @@ from comanda_botpod.handlers.contained import wire
 from comanda_botpod.handlers.contained.channel import BadFrameError, Channel
 from comanda_botpod.handlers.loading import LoadError, frames_of, line_of, load_handler
 from comanda_botpod.handlers.sdk.context import Fact, Level
+from comanda_botpod.handlers.sdk.media import File, MediaError
 from comanda_botpod.handlers.sdk.orders import PastOrder
 from comanda_botpod.handlers.sdk.turn import HandlerFunction, Services, http_session, run_turn
 from comanda_contract.errors import ComandaError, UnavailableError
@@ -51,6 +53,9 @@ class TurnRunner:
         self._restaurant: Restaurant | None = None
         self._turns: dict[int, asyncio.Task[None]] = {}
         self._past: dict[int, asyncio.Future[tuple[PastOrder, ...]]] = {}
+        self._one_file = asyncio.Lock()
+        self._file: asyncio.Future[wire.FileAnswer] | None = None
+        self._transfers: set[asyncio.Task[wire.FileAnswer]] = set()
 
     async def listen(self) -> None:
         """Take frames until the pod is gone."""
@@ -70,6 +75,9 @@ class TurnRunner:
                 self._restaurant = _restaurant(frame)
             case wire.Past(id=number, orders=orders, available=available):
                 self._tell(number, orders, available=available)
+            case wire.Fetched() | wire.Uploaded() | wire.NoFile():
+                if self._file is not None:
+                    self._file.set_result(frame)
             case wire.Start():
                 raise BadFrameError("a second start")
 
@@ -86,7 +94,7 @@ class TurnRunner:
     async def _answer(self, turn: wire.Turn) -> bytes:
         if self._restaurant is None:
             raise BadFrameError("a turn before the menu")
-        services = Services(self._http, partial(self._fetch, turn.id), self._write)
+        services = Services(self._http, partial(self._fetch, turn.id), _Files(self, turn.id), self._write)
         effects = await run_turn(self._handler, self._tenant, self._restaurant, turn.facts, services)
         return wire.encode(wire.Done(id=turn.id, effects=effects))
 
@@ -95,6 +103,31 @@ class TurnRunner:
             self._past[number] = asyncio.get_running_loop().create_future()
             self._put(wire.AskPast(id=number))
         return await asyncio.shield(self._past[number])
+
+    async def transfer(self, ask: wire.AskFile) -> wire.FileAnswer:
+        """Ask the pod for a file, or hand one over. Raises `MediaError`."""
+        # A task of its own: a turn that is cancelled meanwhile must not let the next one ask before this is answered.
+        task = asyncio.create_task(self._transfer(ask), name=f"file-{ask.id}")
+        self._transfers.add(task)
+        task.add_done_callback(self._transferred)
+        return await asyncio.shield(task)
+
+    async def _transfer(self, ask: wire.AskFile) -> wire.FileAnswer:
+        async with self._one_file:
+            if ask.id not in self._turns:
+                raise MediaError("The turn is over.")
+            self._file = self._loop.create_future()
+            self._put(ask)
+            answer = await self._file
+            self._file = None
+        if isinstance(answer, wire.NoFile):
+            raise MediaError(answer.problem, hint=answer.hint, again=answer.again)
+        return answer
+
+    def _transferred(self, task: asyncio.Task[wire.FileAnswer]) -> None:
+        self._transfers.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: the turn that waited for it may be gone
 
     def _tell(self, number: int, orders: tuple[PastOrder, ...], *, available: bool) -> None:
         waiting = self._past.get(number)
@@ -116,6 +149,27 @@ class TurnRunner:
 
     def _put(self, frame: wire.Up) -> None:
         self._channel.put(wire.encode(frame))
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of one turn, by way of the pod."""
+
+    runner: TurnRunner
+    turn: int
+
+    async def fetch(self) -> File:
+        answer = await self.runner.transfer(wire.Fetch(id=self.turn))
+        if not isinstance(answer, wire.Fetched):
+            raise BadFrameError("an answer to another question")
+        return File(answer.content, answer.mime_type)
+
+    async def upload(self, file: File) -> str:
+        ask = wire.Upload(id=self.turn, content=file.content, mime_type=file.mime_type)
+        answer = await self.runner.transfer(ask)
+        if not isinstance(answer, wire.Uploaded):
+            raise BadFrameError("an answer to another question")
+        return answer.media
 
 
 def _failed(number: int, error: BaseException, module: str) -> wire.Failed:

@@ -112,6 +112,11 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True):
         return self.button.payload if self.button is not None else ""
 
     @property
+    def media(self) -> MediaItem | None:
+        """The file that it brings, whatever its kind."""
+        return self.image or self.video or self.audio or self.document or self.sticker
+
+    @property
     def words(self) -> str:
         """What the customer said in words: typed text, a caption, or the title of what was tapped; "" otherwise."""
         if self.text is not None:
@@ -121,8 +126,7 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True):
             return reply.title if reply is not None else ""
         if self.button is not None:
             return self.button.text
-        media = self.image or self.video or self.document
-        return media.caption if media is not None else ""
+        return self.media.caption if self.media is not None else ""
 
     @property
     def sent_at(self) -> int:

@@ -9,14 +9,16 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from comanda_botpod.handlers.api import CartLine, Context, Message, OrderWish
+from comanda_botpod.handlers.api import CartLine, Context, MediaError, Message, OrderWish
 from comanda_botpod.handlers.contained.channel import Channel
 
 MARKS = Path(os.environ.get("MARKS_DIR", "."))
+PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _meeting = asyncio.Event()
 _kept: list[Any] = []
 
@@ -202,6 +204,39 @@ async def calls(context: Context, argument: str) -> None:
         context.send.text(await response.text())
 
 
+async def echoes(context: Context, argument: str) -> None:
+    """Send the file back that came, and say what it was."""
+    file = await context.media.fetch()
+    media_id = await context.media.upload(file.content, file.mime_type)
+    context.send.image(media_id=media_id, caption=f"{len(file.content)} {file.mime_type}")
+
+
+async def asks_for_a_file(context: Context, argument: str) -> None:
+    try:
+        await context.media.fetch()
+    except MediaError as error:
+        context.send.text(f"{error} again={error.again}")
+
+
+async def fetches_too_often(context: Context, argument: str) -> None:
+    await asyncio.gather(*(context.media.fetch() for _ in range(5)))
+
+
+async def hands_over_too_much(context: Context, argument: str) -> None:
+    await context.media.upload(PNG_HEAD + bytes(5 * 1024 * 1024), "image/png")
+
+
+async def hands_over_a_disguise(context: Context, argument: str) -> None:
+    await context.media.upload(b"MZ" + bytes(100), "image/png")
+
+
+async def asks_behind_the_back(context: Context, argument: str) -> None:
+    """Ask for more files than a turn may have, past the count in its own process."""
+    for _ in range(5):
+        with suppress(MediaError):
+            await context.media._transfers.fetch()
+
+
 DEEDS: dict[str, Callable[[Context, str], Awaitable[None]]] = {
     "raise": raises,
     "hang": hang,
@@ -232,6 +267,12 @@ DEEDS: dict[str, Callable[[Context, str], Awaitable[None]]] = {
     "show": shows,
     "call": calls,
     "garble": garbles,
+    "echo": echoes,
+    "ask-for-a-file": asks_for_a_file,
+    "fetch-too-often": fetches_too_often,
+    "hand-over-too-much": hands_over_too_much,
+    "hand-over-a-disguise": hands_over_a_disguise,
+    "ask-behind-the-back": asks_behind_the_back,
 }
 
 nothing_to_call = "a text"

@@ -17,7 +17,8 @@ from comanda_botpod.handlers.contained import process as processes
 from comanda_botpod.handlers.contained import wire
 from comanda_botpod.handlers.contained.channel import BadFrameError, Channel
 from comanda_botpod.handlers.contained.output import Output, Redaction
-from comanda_botpod.handlers.sdk.gathered import STATE_BYTES, Effects
+from comanda_botpod.handlers.sdk.gathered import MAX_FILES, STATE_BYTES, Effects
+from comanda_botpod.handlers.sdk.media import File, MediaError, Transfers
 from comanda_botpod.handlers.sdk.orders import PastOrder
 from comanda_botpod.handlers.sdk.turn import Facts
 from comanda_contract.errors import ComandaError, InvalidInputError
@@ -61,11 +62,12 @@ class Watch:
 
 @dataclass(frozen=True)
 class Request:
-    """A turn for a worker: its facts, the restaurant as it is now, and how past orders are read."""
+    """A turn for a worker: its facts, the restaurant as it is now, how past orders are read, and its files."""
 
     facts: Facts
     menu: wire.Menu
     fetch: FetchPast
+    files: Transfers
 
 
 class StartError(Exception):
@@ -102,6 +104,8 @@ class _Flight:
     past: asyncio.Task[None] | None = None
     overdue: asyncio.TimerHandle | None = field(default=None)
     """Set once its time was up: kills the worker unless the handler lets itself be cancelled."""
+    files: int = 0
+    """Files asked for and handed over."""
 
 
 class Worker:
@@ -121,6 +125,8 @@ class Worker:
         self._numbers = count(1)
         self._menu: wire.Menu | None = None
         self._pongs: dict[int, asyncio.Event] = {}
+        self._transfer: asyncio.Task[None] | None = None
+        """The one file that is on its way, in either direction."""
         self.reason = ""
         """What ended it, to be read after `its process`."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -269,6 +275,8 @@ class Worker:
         for pipe in self._pipes:
             pipe.transport.close()
         fetches = [flight.past for flight in self._flights.values() if flight.past is not None]
+        if self._transfer is not None:
+            fetches.append(self._transfer)
         for task in (*self._tasks, *fetches):
             task.cancel()
         await asyncio.gather(*self._tasks, *fetches, return_exceptions=True)
@@ -278,7 +286,10 @@ class Worker:
     async def _listen(self) -> None:
         try:
             while (content := await self._channel.read()) is not None:
-                await self._take(wire.decode_up(content))
+                frame = wire.decode_up(content)
+                if len(content) > wire.USUAL_BYTES and not isinstance(frame, wire.Upload):
+                    raise BadFrameError(f"a frame of {len(content)} bytes that is no file")
+                await self._take(frame)
         except _NOT_OURS as error:
             # No handler does this by accident: a worker checks what it sends.
             _log.warning("handler_protocol", tenant=self._plan.tenant, problem=self._redact(str(error)))
@@ -295,6 +306,8 @@ class Worker:
             case wire.AskPast(id=number) if number in self._flights and self._flights[number].past is None:
                 flight = self._flights[number]
                 flight.past = asyncio.create_task(self._tell_past(number, flight), name="handler-past-orders")
+            case wire.Fetch(id=number) | wire.Upload(id=number) if self._may_transfer(number):
+                self._transfer = asyncio.create_task(self._hand(self._flights[number], frame), name="handler-file")
             case wire.Said():
                 if not self._output.said(frame):
                     await asyncio.sleep(0.01)  # a flood of events waits for itself
@@ -330,6 +343,31 @@ class Worker:
         except ComandaError as error:
             _log.warning("handler_past_orders", tenant=self._plan.tenant, code=error.code, error=error.message)
             self._put(wire.Past(id=number, available=False))
+
+    def _may_transfer(self, number: int) -> bool:
+        """Tell whether a turn may have a file now: one at a time a worker, and so many in a turn."""
+        return number in self._flights and self._transfer is None and self._flights[number].files < MAX_FILES
+
+    async def _hand(self, flight: _Flight, ask: wire.AskFile) -> None:
+        """Fetch a file for a turn, or hand one over. It is answered although the turn may have ended meanwhile."""
+        flight.files += 1
+        try:
+            with suppress(ConnectionError):
+                # A worker that does not read gets nothing more until it does.
+                await self._channel.flush()
+            self._put(await self._file(flight.request.files, ask))
+        finally:
+            self._transfer = None
+
+    async def _file(self, files: Transfers, ask: wire.AskFile) -> wire.FileAnswer:
+        try:
+            if isinstance(ask, wire.Upload):
+                return wire.Uploaded(id=ask.id, media=await files.upload(File(ask.content, ask.mime_type)))
+            file = await files.fetch()
+            return wire.Fetched(id=ask.id, content=file.content, mime_type=file.mime_type)
+        except MediaError as error:
+            _log.warning("handler_file", tenant=self._plan.tenant, error=error.message)
+            return wire.NoFile(id=ask.id, problem=error.message, hint=error.hint, again=error.again)
 
     # Watching
 

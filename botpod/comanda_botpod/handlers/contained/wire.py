@@ -7,10 +7,11 @@ from typing import Annotated
 import msgspec
 
 from comanda_botpod.handlers.sdk.context import Fact, Level
-from comanda_botpod.handlers.sdk.gathered import EFFECTS_BYTES, Effects
+from comanda_botpod.handlers.sdk.gathered import EFFECTS_BYTES, FILE_BYTES, Effects
 from comanda_botpod.handlers.sdk.orders import PastOrder
 from comanda_botpod.handlers.sdk.turn import Facts
 
+_Content = Annotated[bytes, msgspec.Meta(max_length=FILE_BYTES)]
 _Line = Annotated[str, msgspec.Meta(max_length=1000)]
 
 
@@ -56,13 +57,38 @@ class Past(_Frame, frozen=True, kw_only=True):
     available: bool = True
 
 
+class Fetched(_Frame, frozen=True, kw_only=True):
+    """The answer to `Fetch`: the file that the message brought."""
+
+    id: int
+    content: _Content
+    mime_type: str
+
+
+class Uploaded(_Frame, frozen=True, kw_only=True):
+    """The answer to `Upload`: Meta's id of the file."""
+
+    id: int
+    media: str
+
+
+class NoFile(_Frame, frozen=True, kw_only=True):
+    """The answer to `Fetch` or `Upload` when it failed: a sentence for the handler; `again`: it may work later."""
+
+    id: int
+    problem: str
+    hint: str = ""
+    again: bool = False
+
+
 class Ping(_Frame, frozen=True, kw_only=True):
     """Answered by `Pong`, as soon as the worker's event loop turns."""
 
     number: int
 
 
-Down = Start | Menu | Turn | Cancel | Past | Ping
+FileAnswer = Fetched | Uploaded | NoFile
+Down = Start | Menu | Turn | Cancel | Past | FileAnswer | Ping
 
 
 # From the worker
@@ -105,6 +131,23 @@ class AskPast(_Frame, frozen=True, kw_only=True):
     id: int
 
 
+class Fetch(_Frame, frozen=True, kw_only=True):
+    """The turn wants the file that its message brought; answered, whatever becomes of the turn.
+
+    A worker asks for one file at a time, in either direction, so that no more than one of it is in memory.
+    """
+
+    id: int
+
+
+class Upload(_Frame, frozen=True, kw_only=True):
+    """The turn hands a file over, to be sent; answered like `Fetch`."""
+
+    id: int
+    content: _Content
+    mime_type: Annotated[str, msgspec.Meta(max_length=200)]
+
+
 class Pong(_Frame, frozen=True, kw_only=True):
     """The loop turns."""
 
@@ -119,10 +162,13 @@ class Said(_Frame, frozen=True, kw_only=True):
     facts: Annotated[dict[str, Fact], msgspec.Meta(max_length=20)] = {}
 
 
-Up = Ready | Unusable | Done | Failed | AskPast | Pong | Said
+AskFile = Fetch | Upload
+Up = Ready | Unusable | Done | Failed | AskPast | AskFile | Pong | Said
 
-UP_BYTES = EFFECTS_BYTES + 1024
-"""The largest frame of a worker: what a turn asks for, in its envelope."""
+USUAL_BYTES = EFFECTS_BYTES + 1024
+"""The largest frame of a worker that is no file: what a turn asks for, in its envelope."""
+UP_BYTES = FILE_BYTES * 4 // 3 + 1024
+"""The largest frame of a worker: a file in base64, in its envelope."""
 DOWN_BYTES = 64 * 1024 * 1024
 """The largest frame of the pod: a menu is a ConfigMap's size; a message is at most 3 MB."""
 

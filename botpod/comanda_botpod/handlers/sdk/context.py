@@ -17,6 +17,7 @@ from comanda_botpod.handlers.sdk.gathered import (
     Timer,
     UsageError,
 )
+from comanda_botpod.handlers.sdk.media import Media
 from comanda_botpod.handlers.sdk.orders import Orders
 from comanda_botpod.handlers.sdk.plain import plain_json
 from comanda_botpod.handlers.sdk.send import Send
@@ -75,6 +76,7 @@ class Context:
     """What the conversation remembers: plain JSON of at most 64 KiB, yours to change; saved with the turn."""
     send: Send
     orders: Orders
+    media: Media
     http: aiohttp.ClientSession
     """For calls to services of your own, 5 s each at most; it keeps no cookies."""
     log: Log

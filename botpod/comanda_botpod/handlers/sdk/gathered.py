@@ -20,6 +20,9 @@ MAX_TIMERS = 10
 MAX_TIMER_DAYS = 30
 STATE_BYTES = 64 * 1024
 PAYLOAD_BYTES = 4 * 1024
+FILE_BYTES = 5 * 1024 * 1024
+"""A file on its way into a handler or out of it: a photo by Meta's limit, far more than most documents."""
+MAX_FILES = 4
 EFFECTS_BYTES = 1024 * 1024
 """All that a turn asks for, as JSON: ten messages and the state, with room to spare."""
 
@@ -76,6 +79,8 @@ class Gathered:
     order: OrderWish | None = None
     timers: list[Timer] = field(default_factory=list)
     handover: bool = False
+    files: int = 0
+    """Files fetched and handed over."""
     over: bool = False
 
     def room(self, call: str, used: int, most: int) -> None:

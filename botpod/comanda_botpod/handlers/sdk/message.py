@@ -34,7 +34,7 @@ class Message:
     cart: tuple[ProductItem, ...] = field(default=(), repr=False)
     """A cart sent from the catalogue. Its prices are the customer's view; the menu's count."""
     media: MediaItem | None = field(default=None, repr=False)
-    """A picture, video, recording, document or sticker."""
+    """A picture, video, recording, document or sticker; `Context.media.fetch` returns its content."""
     payload: Any = field(default=None, repr=False)
     """What was given to `Context.schedule`; for type `timer` alone."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -56,6 +56,6 @@ def message_of(type_: str, payload: str, identifier: str, sent_at_ms: int) -> Me
         tapped=read.tapped,
         place=read.location,
         cart=tuple(read.order.product_items) if read.order is not None else (),
-        media=read.image or read.video or read.audio or read.document or read.sticker,
+        media=read.media,
         raw=raw if isinstance(raw, dict) else {},
     )

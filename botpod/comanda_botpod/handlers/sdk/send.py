@@ -55,13 +55,13 @@ class Send:
         """Send a text with a button that opens a list of up to ten rows in all."""
         self.message(ListMessage(text=text, button=button, sections=tuple(sections), header=header, footer=footer))
 
-    def image(self, link: str, *, caption: str = "") -> None:
-        """Send a JPEG or PNG of up to 5 MB by its public address."""
-        self.message(Image(media=Media(link=link), caption=caption))
+    def image(self, link: str = "", *, media_id: str = "", caption: str = "") -> None:
+        """Send a JPEG or PNG of up to 5 MB, by its public address or by what `Context.media.upload` returned."""
+        self.message(Image(media=Media(link=link, id=media_id), caption=caption))
 
-    def document(self, link: str, *, filename: str = "", caption: str = "") -> None:
-        """Send a file of up to 100 MB by its public address."""
-        self.message(Document(media=Media(link=link), filename=filename, caption=caption))
+    def document(self, link: str = "", *, media_id: str = "", filename: str = "", caption: str = "") -> None:
+        """Send a file of up to 100 MB, by its public address or by what `Context.media.upload` returned."""
+        self.message(Document(media=Media(link=link, id=media_id), filename=filename, caption=caption))
 
     def location(self, latitude: float, longitude: float, *, name: str = "", address: str = "") -> None:
         """Send a place on the map."""

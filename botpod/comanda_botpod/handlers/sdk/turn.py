@@ -11,6 +11,7 @@ import msgspec
 
 from comanda_botpod.handlers.sdk.context import Context, Customer, Log, Write
 from comanda_botpod.handlers.sdk.gathered import EFFECTS_BYTES, STATE_BYTES, Effects, Gathered, UsageError
+from comanda_botpod.handlers.sdk.media import Media, Transfers
 from comanda_botpod.handlers.sdk.message import Message, message_of
 from comanda_botpod.handlers.sdk.orders import Fetch, Orders
 from comanda_botpod.handlers.sdk.plain import plain_json
@@ -44,10 +45,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Services:
-    """What a turn uses that is not its own: where calls go, who knows past orders, where events are written."""
+    """What a turn uses that is not its own: where calls go, who knows past orders and files, where events go."""
 
     http: aiohttp.ClientSession
     fetch: Fetch
+    files: Transfers
     write: Write
 
 
@@ -65,6 +67,7 @@ async def run_turn(
         state=msgspec.json.decode(facts.state, type=dict) if facts.state else {},
         send=Send(gathered),
         orders=Orders(gathered, restaurant, now, facts.message_id, services.fetch),
+        media=Media(gathered, services.files),
         http=services.http,
         log=Log(services.write),
         gathered=gathered,

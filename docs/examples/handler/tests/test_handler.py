@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from napoli_bot.handler import handle
 
 from comanda_botpod.handlers.api import PastLine, PastOrder
@@ -39,6 +41,7 @@ RESTAURANT: dict[str, Any] = {
         ]
     },
 }
+JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
 LAST = PastOrder(
     code="H7K2M",
     status="placed",
@@ -106,6 +109,28 @@ async def test_a_new_customer_is_a_matter_for_a_person(chat: Chat) -> None:
     chat.past.clear()
     reply = await chat.say("hola")
     assert (reply.handover, reply.order) == (True, None)
+
+
+async def test_a_picture_is_passed_on_and_a_person_takes_over(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[tuple[str, bytes]] = []
+
+    async def take(request: web.Request) -> web.Response:
+        received.append((request.content_type, await request.read()))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", take)
+    async with TestServer(app) as service:
+        monkeypatch.setenv("RECEIPTS_URL", str(service.make_url("/")))
+        reply = await chat.send_file(JPEG, "image/jpeg", caption="mi transferencia")
+    assert received == [("image/jpeg", JPEG)]
+    assert reply.handover
+
+
+async def test_a_picture_that_is_gone_is_asked_for_again(chat: Chat) -> None:
+    reply = await chat.send({"type": "image", "image": {"id": "gone"}})
+    assert "de nuevo" in reply.text
+    assert not reply.handover
 
 
 async def test_something_else_is_a_matter_for_a_person(chat: Chat) -> None:

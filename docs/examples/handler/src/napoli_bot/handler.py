@@ -3,15 +3,18 @@
 customer writes            the last order is offered, priced as of today     buttons: again · other
 customer taps “again”      the order is placed, and a thank-you comes in 45 minutes
 customer taps “other”      a person takes over
+customer sends a picture   it goes to the restaurant's own service: proof of a bank transfer, most often
 """
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import cast
 
 from comanda_botpod.handlers.api import (
     Context,
+    MediaError,
     Message,
     OrderDraft,
     OrderError,
@@ -29,6 +32,8 @@ async def handle(context: Context, message: Message) -> None:
         thank(context, message)
     elif message.tapped == "again":
         await place_again(context)
+    elif message.type in {"image", "document"}:
+        await pass_on(context, message)
     elif message.tapped == "other":
         hand_over(context)
     else:
@@ -78,6 +83,22 @@ def thank(context: Context, message: Message) -> None:
     """Say thank you, once the food should be there."""
     payload = cast("dict[str, str]", message.payload)
     context.send.text(f"¿Qué tal tu pedido {payload['code']}? Gracias por pedir en {context.menu.called('es')}.")
+
+
+async def pass_on(context: Context, message: Message) -> None:
+    """Give a picture or document to the restaurant's own service, and the customer to a person."""
+    try:
+        file = await context.media.fetch()
+    except MediaError as error:
+        if error.again:
+            raise  # the turn is tried again
+        context.send.text("No pude abrir tu archivo. ¿Me lo mandas de nuevo?")
+        return
+    # The turn may be repeated; by the message's id the service can tell.
+    headers = {"Content-Type": file.mime_type, "Idempotency-Key": message.id}
+    async with context.http.post(os.environ["RECEIPTS_URL"], data=file.content, headers=headers) as answer:
+        answer.raise_for_status()
+    hand_over(context)
 
 
 def hand_over(context: Context) -> None:
