@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ import aiohttp
 import typer
 from rich.console import Console
 
+from comanda_cli import costs as costs_room
 from comanda_cli import dead_letters
 from comanda_cli import describe as describe_room
 from comanda_cli import doctor as doctor_room
@@ -24,7 +26,7 @@ from comanda_cli.findings import print_findings
 from comanda_cli.folder import Folder
 from comanda_cli.local.cluster import LocalCluster, LocalOptions
 from comanda_cli.local.events import Events
-from comanda_cli.output import Output, print_error, print_json, print_rows
+from comanda_cli.output import Output, print_error, print_json, print_rows, print_rows_under
 from comanda_contract.errors import ComandaError
 from comanda_operator.plan import plan
 from comanda_store.postgres.migrate import migrate, redacted
@@ -223,6 +225,28 @@ def list_parked(
         print_error(error)
         raise typer.Exit(1) from None
     print_rows(output, messages_room.COLUMNS, rows, "No parked messages.")
+
+
+@app.command("costs")
+def show_costs(
+    tenant: TenantOption,
+    timezone: Annotated[str, typer.Option(help="The account's time zone: its months begin at midnight there.")] = "UTC",
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    database_url: DatabaseOption = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """Show what a restaurant's delivered messages cost this month, and how far its free ones will reach."""
+    try:
+        month = costs_room.month_of_costs(data_dir, tenant, database_url, datetime.now(UTC), timezone)
+    except ComandaError as error:
+        print_error(error)
+        raise typer.Exit(1) from None
+    if output is Output.json:
+        print_json(month)
+        return
+    print_rows(output, costs_room.COLUMNS, month["costs"], "No message has been delivered this month.")
+    if month["forecast"]:
+        print_rows_under("\nThe month's service messages", costs_room.FORECAST_COLUMNS, month["forecast"])
 
 
 RouterUrlOption = Annotated[

@@ -22,7 +22,7 @@ COLUMNS = (("id", "ID"), ("tenant", "RESTAURANT"), ("at", "RECEIVED (UTC)"), ("t
 
 def parked_rows(data_dir: Path, tenant: str, database_url: str | None) -> list[dict[str, Any]]:
     """Return a tenant's parked messages, the oldest first. Raises `InvalidInputError` or `StorageError`."""
-    found = _in_databases(data_dir, tenant, database_url, lambda connection: parked.list_parked(connection, tenant))
+    found = in_databases(data_dir, tenant, database_url, lambda connection: parked.list_parked(connection, tenant))
     return [
         {
             "id": message.inbox_id,
@@ -39,15 +39,19 @@ def parked_rows(data_dir: Path, tenant: str, database_url: str | None) -> list[d
 def retry(data_dir: Path, tenant: str, database_url: str | None, message: int, actor: str) -> bool:
     """Let a parked message be tried again by the pods; False when the tenant has no such one."""
     return any(
-        _in_databases(
+        in_databases(
             data_dir, tenant, database_url, lambda connection: parked.retry(connection, tenant, message, actor)
         )
     )
 
 
-def _in_databases(
+def in_databases(
     data_dir: Path, tenant: str, database_url: str | None, operation: Callable[[Connection], T]
 ) -> list[T]:
+    """Run an operation inside a tenant, in each database of a data folder or in the one of a URL.
+
+    Raises `InvalidInputError` or `StorageError`.
+    """
     urls = [database_url] if database_url is not None else [sqlite_url(path) for path in Layout(data_dir).databases()]
     if not urls:
         raise InvalidInputError(

@@ -24,6 +24,8 @@ MENU_VERSIONS = _table(tables.MenuVersionRow)
 INBOX = _table(tables.InboxRow)
 ORDERS = _table(tables.OrderRow)
 ORDER_LINES = _table(tables.OrderLineRow)
+COSTS = _table(tables.CostRow)
+OUTBOX = _table(tables.OutboxRow)
 AUDIT = _table(tables.AuditRow)
 
 # A literal, not a parameter: SQLite uses a partial index only when it can see the state in the statement.

@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from typer.testing import CliRunner
 
 from comanda_cli.app import app
 from comanda_cli.local.layout import Layout
-from comanda_store import Claim, Store
+from comanda_store import Claim, SendResult, StatusItem, Store
 from comanda_store.sqlite.engine import sqlite_url
 from tests.postgres import DatabaseUrls, PostgresServer
 from tests.postgres.server import SERVICE
-from tests.test_store.test_store import MESSAGE, ORDER, SCOPE, result
+from tests.test_store.test_store import MESSAGE, ORDER, PACE, SCOPE, result
 
 runner = CliRunner()
 
@@ -87,3 +88,42 @@ async def test_a_database_that_cannot_be_reached_is_an_error_with_a_way_out() ->
     assert code == 1
     assert "could not be brought up to date" in said
     assert "canary" not in said
+
+
+async def deliver(url: str) -> None:
+    """Answer one message twice; one answer is delivered, the other was sent and no more."""
+    store = await Store.open(url, pod="pod-0", incarnation="pod-0:1")
+    (ingested,) = await store.ingest([replace(MESSAGE, at_once=True)])
+    assert ingested.claim is not None
+    for place, send in enumerate((await store.finish(ingested.claim, result("{}", "{}"))).sends):
+        sent = StatusItem("default/napoli", "11", f"out{place}", "sent", 1, send.outbox_id, "{}")
+        kind = replace(sent, category="service", pricing_type="regular", pricing_model="PMP")
+        priced = replace(kind, market="Chile", price_micros=12_500, price_currency="USD", price_reason="billed")
+        await store.begin_send(send, PACE)
+        await store.finish_send(send, SendResult("sent", wamid=priced.wamid))
+        delivered = [replace(priced, status="delivered", rank=2)] if place == 0 else []
+        await store.ingest([priced, *delivered])
+    await store.close()
+
+
+async def test_costs_are_those_of_delivered_messages_with_a_forecast(tmp_path: Path) -> None:
+    path = Layout(tmp_path).database("default/pool-default")
+    path.parent.mkdir(parents=True)
+    await deliver(sqlite_url(path))
+    where = ("--tenant", "default/napoli", "--data-dir", str(tmp_path))
+    code, said = await invoked("costs", *where, "--output", "json")
+    month = json.loads(said)
+    (line,), (forecast,) = month["costs"], month["forecast"]
+    assert (code, line["messages"], line["micros"], line["cost"]) == (0, 1, 12_500, "0.0125 USD")
+    assert (forecast["phone_number_id"], forecast["left"], forecast["runs_out"]) == ("11", 999, "")
+    assert "0.0125 USD" in (await invoked("costs", *where))[1]
+    assert "No message has been delivered" in (await invoked("costs", "--tenant", "default/farol", *where[2:]))[1]
+    code, said = await invoked("costs", *where, "--timezone", "Mars/Olympus")
+    assert (code, "Mars/Olympus is no" in said) == (1, True), said
+
+
+async def test_costs_of_a_server_are_those_of_one_tenant(database: DatabaseUrls) -> None:
+    await deliver(database.service)
+    where = ("--database-url", database.service, "--output", "json")
+    found = [json.loads((await invoked("costs", "--tenant", f"default/{name}", *where))[1]) for name in ("napoli", "x")]
+    assert [[line["messages"] for line in month["costs"]] for month in found] == [[1], []]
