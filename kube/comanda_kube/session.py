@@ -152,12 +152,24 @@ class Session:
 
 
 def _behind_a_fence(check: Callable[[str, str], None]) -> type[aiohttp.ClientRequest]:
-    """Return a kind of request that is checked when its connection is there, right before it is written."""
+    """Return a kind of request that is checked when its connection is there, and once more right before it is written.
+
+    The library writes in a task of its own: a process that stands still before that one's turn must not write later.
+    """
 
     class Fenced(aiohttp.ClientRequest):
         async def send(self, conn: Any) -> aiohttp.ClientResponse:
             check(self.method, self.url.path)
             return await super().send(conn)
+
+        async def write_bytes(self, writer: Any, conn: Any, content_length: int | None = None) -> None:
+            try:
+                check(self.method, self.url.path)
+            except FencedError as error:
+                conn.protocol.set_exception(error)  # who waits for the answer gets it
+                conn.close()
+                return
+            await super().write_bytes(writer, conn, content_length)
 
     return Fenced
 

@@ -142,6 +142,24 @@ async def test_who_is_unknown_is_unauthorized(apiserver: ApiServer) -> None:
     assert "wrong-token" not in repr(caught.value)
 
 
+async def test_a_fence_that_falls_before_the_first_byte_keeps_the_call_back(
+    apiserver: ApiServer, namespace: str
+) -> None:
+    asked: list[str] = []
+
+    def may_write() -> bool:
+        asked.append("once")
+        return len(asked) == 1
+
+    async with Client(from_kubeconfig([apiserver.kubeconfig()]), "tests") as fenced:
+        fenced.fence(may_write)
+        with pytest.raises(FencedError):
+            await fenced.create(CONFIG_MAPS, config_map(namespace, "late"))
+        assert len(asked) == 2
+        with pytest.raises(NotFoundError):
+            await fenced.get(CONFIG_MAPS, namespace, "late")
+
+
 async def test_a_client_behind_a_fence_reads_and_writes_nothing(apiserver: ApiServer, namespace: str) -> None:
     open_ = True
     async with Client(from_kubeconfig([apiserver.kubeconfig()]), "tests") as fenced:

@@ -205,8 +205,12 @@ async def test_a_tenant_says_what_meta_says_of_it(site: Cluster, meta: Simulator
         )
         await meta.faults()
         await site.becomes(TENANTS, shop, "napoli", "TokenInvalid", "Connected")
-        reasons = {event["reason"] for event in await site.all(EVENTS, shop)}
-        assert {"NotSubscribed", "TokenExpiring", "TokenInvalid"} <= reasons
+
+        async def is_told() -> bool:
+            reasons = {event["reason"] for event in await site.all(EVENTS, shop)}
+            return {"NotSubscribed", "TokenExpiring", "TokenInvalid"} <= reasons
+
+        await until(is_told, what="Events tell of it")
         assert TOKEN not in operator.log.read_text()
 
 

@@ -158,43 +158,6 @@ async def test_the_api_may_be_killed_and_started_again(site: Cluster) -> None:
         await until(process.is_settled)
 
 
-@asynccontextmanager
-async def inside(site: Cluster, port: int) -> AsyncIterator[Operator]:
-    """Run an operator in this process, with watches that soon notice that they are dead."""
-    key = site.folder / "master.key"
-    key.write_text(MASTER_KEY.hex())
-    settings = OperatorSettings(
-        namespace=HOME,
-        identity="inside",
-        master_key_file=key,
-        health_port=0,
-        pod_port=Nodes.port,
-        lease_seconds=60,
-        meta_check_hours=0,
-    )
-    config = from_kubeconfig([site.server.kubeconfig(port, token=site.token)])
-    async with AsyncExitStack() as stack:
-        made = await stack.enter_async_context(operator(settings, config))
-        made.watches = Watches(made.reconciler._client, made.state, made.reconciler, QUICK)
-        supervisor = await stack.enter_async_context(made.running())
-        yield made
-        assert not supervisor.done()
-
-
-async def test_watches_that_fell_silent_are_noticed_and_left(site: Cluster) -> None:
-    shop = await site.namespace()
-    await site.tenant(shop, "gone", plan="enterprise", enterprise={})
-    async with FaultProxy(site.server.port) as proxy, inside(site, proxy.port) as made:
-        await site.becomes(TENANTS, shop, "gone", "Acknowledged")
-        before = {name: informer.failures for name, informer in made.watches.informers.items()}
-        proxy.strand()
-        await site.admin.delete(TENANTS, shop, "gone")
-        await site.tenant(shop, "napoli")
-        await site.becomes(TENANTS, shop, "napoli", "Acknowledged")
-        await until(lambda: nothing_of(site, shop), what="what was made for the other is gone")
-        assert made.watches.informers["tenants"].failures > before["tenants"]
-
-
 async def test_an_api_that_answers_a_third_of_all_calls_with_errors_loses_nothing_and_is_not_stormed(
     site: Cluster,
 ) -> None:
@@ -246,3 +209,40 @@ async def test_a_clock_that_jumps_changes_nothing(site: Cluster, tmp_path: Path)
             assert abs(moved - timedelta(hours=hours)) < timedelta(hours=1), "its clock did jump"
             assert await process.leads()
         assert process.process.returncode is None, "by its own clock its Lease ended twice"
+
+
+@asynccontextmanager
+async def inside(site: Cluster, port: int) -> AsyncIterator[Operator]:
+    """Run an operator in this process, with watches that soon notice that they are dead."""
+    key = site.folder / "master.key"
+    key.write_text(MASTER_KEY.hex())
+    settings = OperatorSettings(
+        namespace=HOME,
+        identity="inside",
+        master_key_file=key,
+        health_port=0,
+        pod_port=Nodes.port,
+        lease_seconds=60,
+        meta_check_hours=0,
+    )
+    config = from_kubeconfig([site.server.kubeconfig(port, token=site.token)])
+    async with AsyncExitStack() as stack:
+        made = await stack.enter_async_context(operator(settings, config))
+        made.watches = Watches(made.reconciler._client, made.state, made.reconciler, QUICK)
+        supervisor = await stack.enter_async_context(made.running())
+        yield made
+        assert not supervisor.done()
+
+
+async def test_watches_that_fell_silent_are_noticed_and_left(site: Cluster) -> None:
+    shop = await site.namespace()
+    await site.tenant(shop, "gone", plan="enterprise", enterprise={})
+    async with FaultProxy(site.server.port) as proxy, inside(site, proxy.port) as made:
+        await site.becomes(TENANTS, shop, "gone", "Acknowledged")
+        before = {name: informer.failures for name, informer in made.watches.informers.items()}
+        proxy.strand()
+        await site.admin.delete(TENANTS, shop, "gone")
+        await site.tenant(shop, "napoli")
+        await site.becomes(TENANTS, shop, "napoli", "Acknowledged")
+        await until(lambda: nothing_of(site, shop), what="what was made for the other is gone")
+        assert made.watches.informers["tenants"].failures > before["tenants"]
