@@ -241,6 +241,13 @@ async def drain(folder: Path, database: str, name: str, rows: Rows, count_: int 
     """Stop a pod that has acknowledged `count_` messages a moment ago; start it again and see that all are answered."""
     pod = Pod(folder, database, numbers(10))
     pod.mount()
+    try:
+        return await _drained(pod, name, rows, count_)
+    finally:
+        pod.kill()
+
+
+async def _drained(pod: Pod, name: str, rows: Rows, count_: int) -> Drain:
     await pod.start()
     replies: Counter[str] = Counter()
     server = await serve(pod.graph_port, partial(_count_replies, replies))
