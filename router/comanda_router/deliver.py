@@ -39,6 +39,9 @@ IDLE_SECONDS = 60.0
 LOOK_SECONDS = 0.05
 """How often deadlines, stalls and rests are looked at."""
 
+LOOKS_AT_ALL = 20
+"""Every so manieth time the idle lines are looked at as well."""
+
 
 @lru_cache(maxsize=MAX_BATCH)
 def _all_stored(count: int) -> bytes:
@@ -60,8 +63,8 @@ class LineLimits:
     waiting_bytes: int = 16 * 1024 * 1024
 
 
-Plan = Callable[[Callable[[], None]], None]
-"""Calls something in the next turn of the loop."""
+Plan = Callable[["Line"], None]
+"""Flushes a line in the next turn of the loop."""
 
 
 class Line:
@@ -106,7 +109,7 @@ class Line:
         self._waiting.append(parcel)
         if self._batch is None and not self._flush_planned:
             self._flush_planned = True
-            self._plan(self.flush)
+            self._plan(self)
         return True
 
     def look(self, now: float) -> None:
@@ -145,7 +148,7 @@ class Line:
             position = end
         if self._waiting and not self._flush_planned:
             self._flush_planned = True
-            self._plan(self.flush)
+            self._plan(self)
 
     def on_lost(self, connection: PodConnection) -> None:
         """Send a batch once more when only a kept-alive connection had ended, else let its webhooks try elsewhere."""
@@ -302,7 +305,10 @@ class Lines:
         self._limits = limits
         self._lines: dict[Place, Line] = {}
         self._looking: asyncio.TimerHandle | None = None
-        self._planned: list[Callable[[], None]] = []
+        self._looks = 0
+        self._planned: list[Line] = []
+        self._awake: set[Line] = set()
+        """Lines that have had something to deliver since the last look, or still have, or rest."""
 
     def start(self) -> None:
         """Look after deadlines from now on."""
@@ -316,21 +322,24 @@ class Lines:
             self._lines[place] = line
         return line
 
-    def _plan(self, flush: Callable[[], None]) -> None:
+    def _plan(self, line: Line) -> None:
         # One call for all lines, when all connections have been read: what comes for a pod in one turn goes together.
         if not self._planned:
             asyncio.get_running_loop().call_soon(self._flush_all)
-        self._planned.append(flush)
+        self._planned.append(line)
 
     def _flush_all(self) -> None:
         planned, self._planned = self._planned, []
-        for flush in planned:
-            flush()
+        for line in planned:
+            line.flush()
+        self._awake.update(planned)
 
     def keep(self, places: Collection[Place]) -> None:
         """Close the lines to pods that are no more, once nothing is on its way on them."""
         for place in [place for place, line in self._lines.items() if place not in places and not line.busy]:
-            self._lines.pop(place).close()
+            line = self._lines.pop(place)
+            line.close()
+            self._awake.discard(line)
 
     def resting(self) -> Mapping[Place, Line]:
         """Return the lines to pods that have got a rest."""
@@ -351,6 +360,10 @@ class Lines:
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
         now = monotonic()
-        for line in list(self._lines.values()):
+        self._looks += 1
+        awake = self._awake if self._looks % LOOKS_AT_ALL else set(self._lines.values())
+        self._awake = set()
+        for line in awake:
             line.look(now)
+        self._awake.update(line for line in awake if line.busy or line.breaker.is_open)
         self._looking = loop.call_later(LOOK_SECONDS, self._look)
