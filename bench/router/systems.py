@@ -36,6 +36,7 @@ PACKAGES = {
     "go": "golang-go",
     "haproxy": "haproxy",
     "nginx": "nginx-light libnginx-mod-http-lua lua-cjson",
+    "perf": "linux-perf",
     "postgres": "postgresql",
     "wrk": "wrk",
 }
