@@ -168,6 +168,9 @@ class HotProtocol(HttpToolsProtocol):
                 self._turn_plain(data[begin:])
                 return
             if end - body_begin > READ_BYTES:
+                if not webhooks.begin_reading(end - body_begin):
+                    self._turn_plain(data[begin:])
+                    return
                 shown = read_header(signature)
                 assert isinstance(shown, bytes)  # noqa: S101 - a usual head has a well-formed one
                 large = self._large = _Large(app, trace, SignedBody(known.keys, shown), end - body_begin)
@@ -188,6 +191,7 @@ class HotProtocol(HttpToolsProtocol):
         if not large.missing:
             self._large = None
             verdict, webhooks = large.body.verdict(), self._webhooks
+            webhooks.end_reading(large.body.size)
             if verdict in SIGNED:
                 self._add(webhooks.take(self, large.app, verdict, large.body.content(), large.trace))
             else:
@@ -298,7 +302,9 @@ class HotProtocol(HttpToolsProtocol):
         self._open.clear()
         self._held.clear()
         self._unread.clear()
-        self._large = None
+        if self._large is not None:
+            self._webhooks.end_reading(self._large.body.size + self._large.missing)
+            self._large = None
 
     def shutdown(self) -> None:
         """Close when the request that has begun is answered, or at once."""

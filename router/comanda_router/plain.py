@@ -73,7 +73,11 @@ class PlainWebhooks:
             self.webhooks.refuse(asked, app, shown, 0)
             raise RefusedError(401)
         body = SignedBody(known.keys, shown)
-        await _read(body, receive)
+        size = WEBHOOK_BYTES if b"transfer-encoding" in headers else _declared(headers)
+        if size > READ_BYTES:
+            await self._read_large(body, size, receive)
+        else:
+            await _read(body, receive)
         trace = read_traceparent([value for name, value in scope["headers"] if name == _TRACE_HEADER])
         verdict = body.verdict()
         if verdict in SIGNED:
@@ -81,6 +85,15 @@ class PlainWebhooks:
         else:
             self.webhooks.refuse(asked, app, verdict, body.size)
         return await asked.status
+
+    async def _read_large(self, body: SignedBody, size: int, receive: Receive) -> None:
+        if not self.webhooks.begin_reading(size):
+            WEBHOOKS.counts[503] += 1
+            raise RefusedError(503)
+        try:
+            await _read(body, receive)
+        finally:
+            self.webhooks.end_reading(size)
 
 
 class _Asked:

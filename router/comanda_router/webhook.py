@@ -201,13 +201,28 @@ class Webhooks:
         self.deadline_seconds = settings.deadline_seconds
         self.under_way_bytes = 0
         """Bodies of webhooks without an answer."""
+        self._reading_bytes = 0
+        """Large bodies that have begun and are not whole, by their declared length."""
         self.apps = apps
         self._places = places
         self._lines = lines
         self._dead_letters = dead_letters
         self._max_bytes = settings.under_way_bytes
+        self._max_reading_bytes = settings.under_way_bytes // 2
         self._limits = Limits(settings.customer_per_minute, settings.customer_burst)
         self._log_every = self._until_log = settings.log_every
+
+    def begin_reading(self, size: int) -> bool:
+        """Take room for a large body of so many bytes; False when there is none, and then it is not to be read."""
+        if self._reading_bytes + size > self._max_reading_bytes:
+            LIMITS.counts["memory"] += 1
+            return False
+        self._reading_bytes += size
+        return True
+
+    def end_reading(self, size: int) -> None:
+        """Give the room back: the body is whole, or will not be."""
+        self._reading_bytes -= size
 
     def refuse(self, asker: Asker, app: str, verdict: Verdict, size: int) -> Webhook:
         """Answer a webhook of so many bytes that is not signed."""

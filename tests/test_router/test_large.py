@@ -8,11 +8,12 @@ from functools import partial
 
 import pytest
 
+from comanda_contract.cloud.limits import WEBHOOK_BYTES
 from comanda_router.hot import HotProtocol
 from comanda_router.metrics import LIMITS
 from comanda_router.signature import SignedBody
 from comanda_router.turns import READ_BYTES, Turns
-from tests.test_router.memory import settle
+from tests.test_router.memory import MemoryTransport, settle
 from tests.test_router.test_hot import connect, feed, look
 from tests.test_router.test_twin import BODIES, USUAL, World, make_usual, running_world, statuses
 
@@ -142,6 +143,33 @@ def test_a_shutdown_waits_for_a_large_body(world: World) -> None:
     feed(world, protocol, PIECES[-1])
     assert statuses(bytes(transport.written), ["POST"]) == [200]
     assert transport.closed
+
+
+@pytest.mark.parametrize("line", [b"", b"Connection: keep-alive\r\n"], ids=["hot", "plain"])
+def test_when_many_are_being_read_another_is_told_to_come_again(world: World, line: bytes) -> None:
+    signature = b"X-Hub-Signature-256: sha256=" + b"0" * 64 + b"\r\n"
+    begun = b"POST /webhook HTTP/1.1\r\n%b%bContent-Length: %d\r\n\r\n" % (line, signature, WEBHOOK_BYTES)
+    room = world.settings.under_way_bytes // 2 // WEBHOOK_BYTES
+    readers = [connect(world) for _ in range(room)]
+    for protocol, _ in readers:
+        feed(world, protocol, begun)
+    assert not any(transport.closed for _, transport in readers)
+    refused, other = connect(world), connect(world)
+    feed(world, refused[0], begun)
+    assert statuses(bytes(refused[1].written), ["POST"]) == [503]
+    assert refused[1].closed
+    feed(world, other[0], USUAL.content)
+    assert statuses(bytes(other[1].written), ["POST"]) == [200]
+    for protocol, transport in readers:
+        feed(world, protocol, b"x")
+        world.runner.run(closed(transport))
+    feed(world, other[0], REQUEST)
+    assert statuses(bytes(other[1].written), ["POST"] * 2) == [200, 200]
+
+
+async def closed(transport: MemoryTransport) -> None:
+    transport.close()
+    await settle()
 
 
 def test_one_that_is_too_large_is_not_read(world: World) -> None:
