@@ -208,13 +208,12 @@ class Webhooks:
         self._lines = lines
         self._dead_letters = dead_letters
         self._max_bytes = settings.under_way_bytes
-        self._max_reading_bytes = settings.under_way_bytes // 2
         self._limits = Limits(settings.customer_per_minute, settings.customer_burst)
         self._log_every = self._until_log = settings.log_every
 
     def begin_reading(self, size: int) -> bool:
         """Take room for a large body of so many bytes; False when there is none, and then it is not to be read."""
-        if self._reading_bytes + size > self._max_reading_bytes:
+        if self._reading_bytes + size > self._max_bytes:
             LIMITS.counts["memory"] += 1
             return False
         self._reading_bytes += size

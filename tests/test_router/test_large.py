@@ -149,7 +149,7 @@ def test_a_shutdown_waits_for_a_large_body(world: World) -> None:
 def test_when_many_are_being_read_another_is_told_to_come_again(world: World, line: bytes) -> None:
     signature = b"X-Hub-Signature-256: sha256=" + b"0" * 64 + b"\r\n"
     begun = b"POST /webhook HTTP/1.1\r\n%b%bContent-Length: %d\r\n\r\n" % (line, signature, WEBHOOK_BYTES)
-    room = world.settings.under_way_bytes // 2 // WEBHOOK_BYTES
+    room = world.settings.under_way_bytes // WEBHOOK_BYTES
     readers = [connect(world) for _ in range(room)]
     for protocol, _ in readers:
         feed(world, protocol, begun)
