@@ -21,11 +21,21 @@ def sign(body: bytes, secret: str = APP_SECRET) -> str:
     return "sha256=" + hmac.digest(secret.encode(), body, "sha256").hex()
 
 
+KEEP_ALIVE_SECONDS = 75
+
+
 @asynccontextmanager
 async def serving(app: Any) -> AsyncIterator[str]:
     """Serve an ASGI app on a free loopback port; yields its URL."""
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_level="error", lifespan="on", timeout_graceful_shutdown=5
+        app,
+        host="127.0.0.1",
+        port=0,
+        log_level="error",
+        lifespan="on",
+        timeout_graceful_shutdown=5,
+        # Longer than clients keep a connection: else one that is taken up again may just be ending.
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())

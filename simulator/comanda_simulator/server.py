@@ -22,6 +22,8 @@ from comanda_simulator.graph import DROP_CONNECTION
 _log = structlog.get_logger(__name__)
 
 _GRACE_SECONDS = 3
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than bots keep an idle connection: a send on one that is just ending would be lost from sight."""
 
 
 class _Protocol(HttpToolsProtocol):
@@ -43,6 +45,7 @@ class SimulatorServer(uvicorn.Server):
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             server_header=False,
         )
         super().__init__(config)
