@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from comanda_cli.local.processes import free_port, port_is_free
-from tests.e2e.world import DEMO_TENANTS, FAROL, NAPOLI, World, kill
+from tests.e2e.world import DEMO_TENANTS, FAROL, NAPOLI, Running, World, kill
 from tests.harness import until
 
 PHONE = "56990000001"
@@ -24,15 +24,16 @@ def comanda(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+def tenants_of(running: Running) -> set[str]:
+    """Return the tenants that were told to be ready."""
+    return {str(event["tenant"]) for event in running.named("tenant_ready")}
+
+
 async def test_the_first_event_says_ready_and_where(world: World) -> None:
     running = await world.up()
     first = running.events[0]
     assert (first["event"], first["router"], first["simulator"]) == ("ready", world.router_url, None)
-    assert {event["tenant"] for event in running.named("tenant_ready")} == {
-        "default/napoli",
-        "default/farol",
-        "parrilla/parrilla",
-    }
+    await until(lambda: tenants_of(running) == {"default/napoli", "default/farol", "parrilla/parrilla"})
     assert not running.named("simulator")
 
 
@@ -67,6 +68,7 @@ async def test_a_broken_file_at_the_start_does_not_stop_the_others(world: World)
     (world.folder / "napoli.yaml").write_text("spec: [")
     running = await world.up()
     assert running.events[0]["event"] == "ready"
+    await until(lambda: bool(running.named("file_refused")))
     assert running.named("file_refused")[0]["file"] == "napoli.yaml"
     await world.let_write(PHONE, "hola", FAROL)
     await world.count_replies(1)
@@ -92,7 +94,7 @@ async def test_a_new_price_is_in_force_without_restart(world: World) -> None:
 async def test_tenants_come_and_go_while_others_are_served(world: World) -> None:
     away = (world.folder / "farol.yaml").rename(world.folder.parent / "farol.yaml")
     running = await world.up()
-    assert {event["tenant"] for event in running.named("tenant_ready")} == {"default/napoli", "parrilla/parrilla"}
+    await until(lambda: tenants_of(running) == {"default/napoli", "parrilla/parrilla"})
     writing = asyncio.create_task(_keep_writing(world, 40))
     away.rename(world.folder / "farol.yaml")
     await until(lambda: any(event["tenant"] == "default/farol" for event in running.named("tenant_ready")))
