@@ -2,7 +2,7 @@
 
 Runs the same loads as `make bench NAME=pod`, whole orders and deliveries, on either database, and prints for each: the
 pod's processor time, its commits by its own metrics, and which part of the code held Python's lock, sampled by py-spy
-(https://github.com/benfred/py-spy, `pip install py-spy`, as root or with permission to trace).
+(`pip install py-spy`, as root or with permission to trace).
 """
 
 from __future__ import annotations
