@@ -1,6 +1,7 @@
 """When each tenant's last message came: pods are asked now and then, and the status says it to within an hour.
 
-A tenant with traffic is written once an hour for it, not with each message.
+A tenant with traffic is written once an hour for it, not with each message. Pods may run somebody else's image: what
+one says is bounded, counts for the tenants of its own group alone, and never ends the operator.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ NEWS_SECONDS = 3600
 """A message so much later than the last one that the status tells of is news."""
 _AT_ONCE = 8
 """Pods that are asked at the same time."""
+_ANSWER_BYTES = 4 * 1024 * 1024
+"""What is read of an answer; 100,000 numbers are 3 MB."""
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class ActivityReader:
@@ -55,12 +59,14 @@ class ActivityReader:
                 return await self._ask(session, pod, since)
 
         pods = [pod for pod in self._state.pods.values() if pod.is_ready and pod.address]
-        latest: dict[str, int] = {}
-        for said in await asyncio.gather(*map(ask, pods)):
-            for number, seconds in said.items():
-                latest[number] = max(seconds, latest.get(number, 0))
-        for number, seconds in latest.items():
-            self._hear(number, seconds)
+        said, now = await asyncio.gather(*map(ask, pods)), int(time())
+        latest: dict[tuple[str, str], int] = {}
+        for pod, times in zip(pods, said, strict=True):
+            for number, seconds in times.items():
+                if 0 <= seconds <= now + NEWS_SECONDS:
+                    latest[pod.group, number] = max(seconds, latest.get((pod.group, number), 0))
+        for (group, number), seconds in latest.items():
+            self._hear(group, number, seconds)
 
     async def _ask(self, session: aiohttp.ClientSession, pod: PodRecord, since: int) -> Mapping[str, int]:
         key = self._state.key_of(pod.group)
@@ -70,15 +76,27 @@ class ActivityReader:
         url, headers = f"http://{host}:{self._port}{ACTIVITY_PATH}", {"Authorization": f"Bearer {key}"}
         try:
             async with session.get(url, params={"since": str(since)}, headers=headers) as answer:
-                return decode_activity(await answer.read()).last_messages if answer.status == 200 else {}
-        except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError):
+                content = await _read(answer)
+                return decode_activity(content).last_messages if answer.status == 200 else {}
+        except (aiohttp.ClientError, OSError, TimeoutError, *_UNREADABLE):
             return {}  # it is asked again
 
-    def _hear(self, number: str, seconds: int) -> None:
+    def _hear(self, group: str, number: str, seconds: int) -> None:
         tenant = self._state.world.served_by(number)
-        if tenant is not None and is_news(seconds, tenant.status.last_message_time):
+        place = self._state.placed.get(tenant.key) if tenant is not None else None
+        if tenant is None or place is None or place.group != group:
+            return  # not this group's to speak of
+        if is_news(seconds, tenant.status.last_message_time):
             self._state.heard[tenant.key] = seconds
             self._on_news(tenant.key)
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    """Read an answer, or as much of it as is read of any."""
+    content = b""
+    while len(content) < _ANSWER_BYTES and not answer.content.at_eof():
+        content += await answer.content.read(_ANSWER_BYTES - len(content))
+    return content
 
 
 def is_news(seconds: int, told: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -54,6 +55,19 @@ async def test_the_status_says_when_the_last_message_came(tmp_path: Path) -> Non
             assert await is_told(), "half an hour later is no news"
             await until(operator.is_settled)
             assert [each["objectRef"]["name"] for each in site.writes(seen)] == ["farol"]
+            for hostile in (
+                b'{"last_messages": {"\xff": 1}}',
+                b"[" * 100_000,
+                b"{}" * 3_000_000,
+                b'{"last_messages": {"1": 1e300}}',
+            ):
+                nodes.raw_activity = hostile
+                seen = len(operator.log.read_text())
+                nodes.asked.clear()
+                await asyncio.wait_for(nodes.asked.wait(), 20)
+                await until(operator.leads)
+                assert "part_ended" not in operator.log.read_text()[seen:]
+            nodes.raw_activity = None
             await site.tenant(shop, "napoli", displayName="Another name")
             await until(operator.is_settled)
             assert await told(site, shop, "napoli") >= time_of(now - 5000), "an edit forgets nothing"
