@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from comanda_contract.activity import ACTIVITY_PATH, decode_activity
-from comanda_operator.acknowledge import ASK_SECONDS
+from comanda_operator.acknowledge import ASK_SECONDS, read_answer
 from comanda_operator.live import PodRecord
 from comanda_operator.state import State
 
@@ -26,8 +26,6 @@ NEWS_SECONDS = 3600
 """A message so much later than the last one that the status tells of is news."""
 _AT_ONCE = 8
 """Pods that are asked at the same time."""
-_ANSWER_BYTES = 4 * 1024 * 1024
-"""What is read of an answer; 100,000 numbers are 3 MB."""
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -76,7 +74,7 @@ class ActivityReader:
         url, headers = f"http://{host}:{self._port}{ACTIVITY_PATH}", {"Authorization": f"Bearer {key}"}
         try:
             async with session.get(url, params={"since": str(since)}, headers=headers) as answer:
-                content = await _read(answer)
+                content = await read_answer(answer)
                 return decode_activity(content).last_messages if answer.status == 200 else {}
         except (aiohttp.ClientError, OSError, TimeoutError, *_UNREADABLE):
             return {}  # it is asked again
@@ -89,14 +87,6 @@ class ActivityReader:
         if is_news(seconds, tenant.status.last_message_time):
             self._state.heard[tenant.key] = seconds
             self._on_news(tenant.key)
-
-
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    """Read an answer, or as much of it as is read of any."""
-    content = b""
-    while len(content) < _ANSWER_BYTES and not answer.content.at_eof():
-        content += await answer.content.read(_ANSWER_BYTES - len(content))
-    return content
 
 
 def is_news(seconds: int, told: str) -> bool:
