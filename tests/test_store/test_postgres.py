@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from comanda_store import Claim, StorageError, Store, WeakDurabilityError
+from comanda_store import Claim, PublishedTenant, StorageError, Store, WeakDurabilityError
 from comanda_store.postgres.connect import OUTER_SECONDS, sqlalchemy_url
 from comanda_store.postgres.migrate import migrate
 from comanda_store.sql import METADATA
@@ -200,6 +200,29 @@ class TestFaults:
                 await store.claim(SCOPE, ingested.customer_id)
         assert isinstance(await store.claim(SCOPE, ingested.customer_id), Claim)
         await holder.close()
+        await store.close()
+
+    async def test_a_pod_publishes_what_another_was_publishing_when_it_began(self, database: DatabaseUrls) -> None:
+        store = await opened(database)
+        napoli = PublishedTenant(SCOPE.tenant, SCOPE.phone_number_id, "w", "Napoli", "standard", "f1", "{}", "m1", "{}")
+        waits = "pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+
+        async def given_up_once() -> bool:
+            return await database.sql(f"select pg_cancel_backend(pid) from (select {waits}) waiting") != []
+
+        other = await asyncpg.connect(database.superuser, timeout=10)
+        try:
+            async with other.transaction():
+                await other.execute(
+                    "insert into flow_versions (tenant, version, document, created_at) values ($1, 'f1', '{}', 0)",
+                    napoli.tenant,
+                )
+                published = asyncio.create_task(store.publish([napoli], "test"))
+                await until(given_up_once, 10, "the server gave up waiting for the other")
+        finally:
+            await other.close()
+        assert await published == 1
+        assert await database.sql("select count(*) from flow_versions") == [(1,)]
         await store.close()
 
     async def test_a_text_that_postgresql_cannot_hold_does_not_stop_the_line(self, database: DatabaseUrls) -> None:

@@ -14,6 +14,7 @@ from typing import TypeVar
 import asyncpg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from comanda_store import sql
@@ -35,6 +36,7 @@ _AGAIN = (
     asyncpg.QueryCanceledError,
 )
 """What another transaction did to ours: nothing was written, and a second try finds the way free."""
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
 class PostgresBackend:
@@ -167,11 +169,19 @@ class PostgresBackend:
                 sql.enter(connection, scope.tenant)
             return operation(connection)
 
+        async def attempt() -> T:
+            try:
+                async with asyncio.timeout(2 * OUTER_SECONDS), self._engine.begin() as connection:
+                    return await connection.run_sync(run)
+            except DBAPIError as error:
+                raise _driver_error(error) from None
+            except PoolTimeout as error:
+                raise unexpected(error) from None
+
         try:
-            async with asyncio.timeout(2 * OUTER_SECONDS), self._engine.begin() as connection:
-                return await connection.run_sync(run)
-        except (DBAPIError, TimeoutError, OSError) as error:
-            raise _told(error.orig if isinstance(error, DBAPIError) and error.orig else error) from None
+            return await _with_tries(attempt)
+        except _FAILURES as error:
+            raise _told(error) from None
 
     def free_bytes(self) -> int | None:
         """See `Backend`; the server's disks cannot be seen from here."""
@@ -209,13 +219,8 @@ class _Lane:
     async def run(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Run work in a transaction. Raises `_Faulty`, or `StorageError` when the database did not answer."""
         async with self._turn:
-            for attempt in range(1, _TRIES):
-                try:
-                    return await self._transaction(work)
-                except _AGAIN:
-                    await asyncio.sleep(random.uniform(0.005, 0.02) * 2**attempt)  # noqa: S311 - jitter
             try:
-                return await self._transaction(work)
+                return await _with_tries(lambda: self._transaction(work))
             except _AGAIN as error:
                 raise _Faulty(_told(error)) from None
 
@@ -232,7 +237,7 @@ class _Lane:
             # Whatever else happened, the state of this connection is not known: never wait for a frozen server.
             connection.terminate()
             self._connection = None
-            if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | OSError | TimeoutError):
+            if isinstance(error, _FAILURES):
                 raise _told(error) from None
             raise
 
@@ -254,6 +259,16 @@ class _Lane:
             await asyncio.sleep(0)
 
 
+async def _with_tries(transaction: Callable[[], Awaitable[T]]) -> T:
+    """Run a transaction again, a few times, while another one stands in its way."""
+    for attempt in range(1, _TRIES):
+        try:
+            return await transaction()
+        except _AGAIN:
+            await asyncio.sleep(random.uniform(0.005, 0.02) * 2**attempt)  # noqa: S311 - jitter
+    return await transaction()
+
+
 async def _check_schema(database: asyncpg.Connection) -> None:
     found = await database.fetchval("select to_regclass('public.alembic_version')")
     version = await database.fetchval("select version_num from alembic_version") if found else ""
@@ -264,6 +279,13 @@ async def _check_schema(database: asyncpg.Connection) -> None:
             f"The database's schema is {version or 'empty'}, this version needs {known[-1]}.",
             hint="Run: comanda db migrate --url <the owner's URL> --service-role <the pods' role>",
         )
+
+
+def _driver_error(error: DBAPIError) -> BaseException:
+    """Return what asyncpg raised: SQLAlchemy's own classes do not tell a lock that was not free from a full disk."""
+    wrapped = error.orig or error
+    cause = wrapped.__cause__
+    return cause if isinstance(cause, _FAILURES) else unexpected(wrapped)
 
 
 def _told(error: BaseException) -> StorageError:
