@@ -78,7 +78,7 @@ async def test_a_message_that_was_stored_when_the_router_died_is_there_once(
         try:
             meta = KeepAliveClient(ports[0])
             telling = asyncio.create_task(meta.post(body))
-            await asyncio.wait_for(stored.wait(), 20)
+            await asyncio.wait_for(stored.wait(), 60)
             await router.stop(signal.SIGKILL)
             telling.cancel()  # Meta sees the connection break, and comes again
             await asyncio.gather(telling, return_exceptions=True)

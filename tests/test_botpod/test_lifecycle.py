@@ -99,7 +99,7 @@ async def test_tenants_that_changed_while_the_database_was_away_are_published_wh
     with monkeypatch.context() as away:
         away.setattr(store, "publish", fails)
         pod.mount(tenant(), tenant("10000077"))
-        await asyncio.wait_for(tried.wait(), 10)
+        await asyncio.wait_for(tried.wait(), 30)
     kept = "SELECT count(*) FROM tenants WHERE phone_number_id = '10000077'"
     await pod.sql_gives(kept, [(1,)])
 

@@ -289,7 +289,7 @@ class TestStopping:
         await pod.write_items(*(text_message(f"w{index}", sender=f"5690000{index:04}") for index in range(20)))
         await pod.sql_gives("select count(*) from inbox where state = 'done'", [(20,)])
         await until(lambda: pod.cloud.refused[131048] > 0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(45):
             await pod.pod.drain()
         assert pod.pod._outbox._tasks == set()
         ((state, count),) = await pod.sql("select state, count(*) from outbox group by 1")

@@ -170,5 +170,5 @@ async def test_an_error_of_the_listener_ends_the_informer(client: Client, namesp
     informer = Informer(client, Selection(CONFIG_MAPS, namespace), value_of, refuse, QUICK)
     await client.create(CONFIG_MAPS, config_map(namespace, "a", "1"))
     with pytest.raises(LookupError):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await informer.run()

@@ -131,7 +131,7 @@ async def test_a_leader_that_cannot_renew_stops_by_itself_before_another_leads(
             await until(took_over)
             assert not led_at_once
             with pytest.raises(LeaseLostError):
-                await asyncio.wait_for(task, 10)
+                await asyncio.wait_for(task, 30)
 
 
 async def test_what_people_see_of_it_is_who_holds_it_and_how_often_it_changed_hands(
@@ -139,7 +139,7 @@ async def test_what_people_see_of_it_is_who_holds_it_and_how_often_it_changed_ha
 ) -> None:
     for name in ("a", "b"):
         async with elector(apiserver, namespace, name) as each, each.campaigning():
-            await asyncio.wait_for(each.leading.wait(), 10)
+            await asyncio.wait_for(each.leading.wait(), 30)
             assert each.holder == name
             spec = (await client.get(LEASES, namespace, "operator"))["spec"]
             assert spec["holderIdentity"] == name

@@ -64,7 +64,7 @@ async def test_the_status_says_when_the_last_message_came(tmp_path: Path) -> Non
                 nodes.raw_activity = hostile
                 seen = len(operator.log.read_text())
                 nodes.asked.clear()
-                await asyncio.wait_for(nodes.asked.wait(), 20)
+                await asyncio.wait_for(nodes.asked.wait(), 60)
                 await until(operator.leads)
                 assert "part_ended" not in operator.log.read_text()[seen:]
             nodes.raw_activity = None

@@ -43,7 +43,7 @@ async def test_it_is_there_at_once_and_followed_from_then_on(path: Path) -> None
     async with followed.following(0.01):
         assert given.get_nowait().generation == 1
         write(path, encode_directory(Directory(generation=2)))
-        assert (await asyncio.wait_for(given.get(), 10)).generation == 2
+        assert (await asyncio.wait_for(given.get(), 30)).generation == 2
 
 
 async def test_a_file_that_cannot_be_read_for_a_while_is_read_when_it_can_be(path: Path) -> None:
@@ -56,4 +56,4 @@ async def test_a_file_that_cannot_be_read_for_a_while_is_read_when_it_can_be(pat
     async with followed.following(0.01):
         path.rmdir()
         write(path, encode_directory(Directory(generation=3)))
-        assert (await asyncio.wait_for(given.get(), 10)).generation == 3
+        assert (await asyncio.wait_for(given.get(), 30)).generation == 3

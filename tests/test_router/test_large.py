@@ -109,7 +109,7 @@ async def test_a_turn_that_fails_does_not_end_the_others() -> None:
     loop.set_exception_handler(lambda _, context: seen.append(type(context["exception"]).__name__))
     turns.ask(fail)
     turns.ask(done.set)
-    await asyncio.wait_for(done.wait(), 10)
+    await asyncio.wait_for(done.wait(), 30)
     assert seen == ["ValueError"]
 
 
