@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from comanda_botpod.deliveries import DeliveriesEndpoint
+from comanda_botpod.moves import serve_moves
 from comanda_botpod.pod import Pod, running_pod
 from comanda_botpod.settings import BotPodSettings
 from comanda_contract.activity import ACTIVITY_PATH, Activity
@@ -115,6 +116,9 @@ def create_app(settings: BotPodSettings) -> PodApp:
             return JSONResponse({"code": "unauthorized", "message": "The group key is missing or wrong."}, 401)
         said = made.pod.inbox.activity(since) if made.pod is not None else Activity()
         return Response(msgspec.json.encode(said), media_type="application/json")
+
+    key = settings.group_key.get_secret_value()
+    serve_moves(app, key, lambda: made.pod.moves if made.pod is not None else None)
 
     if not settings.metrics_port:
 

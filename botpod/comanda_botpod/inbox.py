@@ -49,6 +49,8 @@ class Inbox:
         self._turns = turns
         self._reader = reader
         self._limits = limits
+        self.under_way: set[object] = set()
+        """Batches that are being stored."""
         self._last_messages: dict[str, int] = {}
         """When the last message of each number was stored, in unix seconds, since this pod started."""
         self.draining = False
@@ -71,6 +73,8 @@ class Inbox:
         room = self._turns.room
         read = [self._read(delivery, at_once=place < room) for place, delivery in enumerate(batch)]
         items = [item for item in read if not isinstance(item, Answer)]
+        batch_under_way = object()
+        self.under_way.add(batch_under_way)
         try:
             async with asyncio.timeout(STORE_SECONDS):
                 ingested: Sequence[Ingested | Answer] = await self._store.ingest(items) if items else []
@@ -78,6 +82,8 @@ class Inbox:
             problem = error.message if isinstance(error, StorageError) else "it took too long"
             _log.error("storage_refused", items=len(items), error=problem)
             ingested = [deliveries.STORAGE] * len(items)
+        finally:
+            self.under_way.discard(batch_under_way)
         became = iter(ingested)
         return [
             self._count(delivery, item if isinstance(item, Answer) else self._stored(item, next(became)))

@@ -69,6 +69,10 @@ class Outbox:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def is_busy(self, phone_number_id: str) -> bool:
+        """Tell whether messages of a number are held here."""
+        return any(lane and lane[0].send.phone_number_id == phone_number_id for lane in self._lanes.values())
+
     async def drain(self) -> None:
         """Let sends under way end; what is queued stays in the database for the next process."""
         self._stop.set()
@@ -92,6 +96,11 @@ class Outbox:
         """Try one message; None when it has ended, else the seconds to wait before the next try."""
         send = waiting.send
         tenant = self._tenants.get(send.phone_number_id)
+        if tenant is None and self._tenants.is_leaving(send.phone_number_id):
+            # What has begun is ended; all else is sent from where the tenant moves to.
+            tenant = self._tenants.departing(send.phone_number_id) if isinstance(waiting.start, Begun) else None
+            if tenant is None:
+                return None
         token = tenant.access_token if tenant is not None else None
         if tenant is None or token is None or self._stopped_tokens.get(send.phone_number_id) == token:
             return STOPPED_SECONDS

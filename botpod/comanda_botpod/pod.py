@@ -20,15 +20,18 @@ from comanda_botpod.handlers.flow import FlowHandler
 from comanda_botpod.handlers.sdk.media import LIMITS
 from comanda_botpod.inbox import Inbox, InboxLimits
 from comanda_botpod.media import MediaClient
+from comanda_botpod.moves import Moves
 from comanda_botpod.outbox import Outbox
 from comanda_botpod.read import Reader
 from comanda_botpod.receipts import ReadReceipts
 from comanda_botpod.sender import Sender
 from comanda_botpod.settings import BotPodSettings
+from comanda_botpod.tags import Tags
 from comanda_botpod.tenants import Documents, Tenant, Tenants
 from comanda_botpod.turn import Turns
 from comanda_contract.cloud.pricing import STANDARD_RATES_RESOURCE, RateTable, parse_rates
 from comanda_contract.errors import ComandaError, InvalidInputError
+from comanda_contract.tenancy import Departure
 from comanda_store import Claim, OrderRecord, PublishedTenant, Store, TenantScope, Timing
 
 _log = structlog.get_logger()
@@ -54,9 +57,11 @@ class Pod:
         self._settings = settings
         self._store = store
         self.tenants = tenants
+        tags = Tags(bytes.fromhex(settings.group_key.get_secret_value()))
         sender = Sender(
             session,
             str(settings.graph_url),
+            tags,
             at_once=settings.sends_at_once,
             timeout_seconds=settings.send_timeout_seconds,
         )
@@ -68,9 +73,10 @@ class Pod:
             store,
             tenants,
             self._turns,
-            Reader(load_rates(settings.rates_file), int(settings.stale_after_seconds * 1000)),
+            Reader(load_rates(settings.rates_file), tags, int(settings.stale_after_seconds * 1000)),
             InboxLimits(settings.free_bytes, settings.pending_per_tenant),
         )
+        self.moves = Moves(store, tenants)
         store.on_commit(_count_commit)
         self.failing: set[str] = set()
         """Background work whose last run failed."""
@@ -78,6 +84,8 @@ class Pod:
         """What was loaded when the handlers were last told which tenants there are."""
         self._empty: set[TenantScope] = set()
         """Tenants to be erased of which nothing was left at the last look."""
+        self._batches: dict[Departure, set[object]] = {}
+        """By tenant that leaves: the batches that were being stored when that was seen, and still are."""
         self._changed: set[str] = set()
         """Numbers of tenants that changed since then: a database that is away does not make them unchanged."""
 
@@ -145,6 +153,22 @@ class Pod:
             else:
                 self._empty.discard(scope)
         self._empty &= self.tenants.to_erase
+
+    async def let_go(self) -> None:
+        """Note of tenants that leave that nothing is under way for them any more.
+
+        Their turns and sends under way end; none begins, since they are not served. Deliveries are refused.
+        """
+        waiting = self.tenants.to_let_go
+        # A batch that was taken while the tenant was served is acknowledged, so it is in the database before that.
+        self._batches = {each: self._batches.get(each, self.inbox.under_way) & self.inbox.under_way for each in waiting}
+        for departure in waiting:
+            scope = TenantScope(departure.tenant, departure.phone_number_id)
+            if self._batches[departure] or self._turns.is_busy(scope) or self._outbox.is_busy(scope.phone_number_id):
+                continue
+            await self._store.note_leaving(scope, departure.move)
+            self.tenants.let_go(departure)
+            _log.info("tenant_let_go", tenant=scope.tenant)
 
     async def drain(self) -> None:
         """Refuse new deliveries, finish turns, then sends; what does not end in time stays in the database."""
@@ -225,6 +249,7 @@ async def _working_pod(settings: BotPodSettings, store: Store) -> AsyncIterator[
             asyncio.create_task(_every(BACKLOG_SECONDS, pod, pod.show_backlog), name="show-backlog"),
             asyncio.create_task(_every(settings.reload_seconds, pod, pod.refresh_tenants), name="refresh-tenants"),
             asyncio.create_task(_every(settings.reload_seconds, pod, pod.erase), name="erase"),
+            asyncio.create_task(_every(settings.reload_seconds, pod, pod.let_go), name="let-go"),
         ]
         _log.info("pod_started", pod=settings.pod, tenants=len(list(tenants.all())))
         try:

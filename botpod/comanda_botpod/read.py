@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from comanda_botpod.tags import Tags
 from comanda_botpod.tenants import Tenant
 from comanda_contract.cloud import identity
 from comanda_contract.cloud.countries import country_of_phone, country_of_user_id
@@ -14,10 +15,6 @@ from comanda_contract.cloud.pricing import Price, RateTable, billing_day, price
 from comanda_contract.cloud.statuses import Status, parse_status
 from comanda_contract.deliveries import Delivery
 from comanda_store import AliasLink, EventItem, InboundItem, Item, Pause, StatusItem
-
-CALLBACK_PREFIX = "comanda:"
-"""What our sends carry as `biz_opaque_callback_data`, before the outbox id."""
-
 
 BACKLOG_MS = 60_000
 """A message that took longer than this to get here goes behind those that did not."""
@@ -32,6 +29,7 @@ class Reader:
     """Reads deliveries. A message older than `stale_ms` is stored and not answered: the customer has gone elsewhere."""
 
     rates: RateTable
+    tags: Tags
     stale_ms: int = 3600 * 1000
 
     def read(self, tenant: Tenant, delivery: Delivery, now: int, *, at_once: bool = False) -> Item:
@@ -75,7 +73,6 @@ class Reader:
 
     def _status(self, tenant: Tenant, delivery: Delivery, now: int) -> StatusItem:
         status = parse_status(delivery.item)
-        tag = status.biz_opaque_callback_data.removeprefix(CALLBACK_PREFIX)
         pricing = status.pricing
         market, cost = self._price(tenant, status, now)
         return StatusItem(
@@ -84,7 +81,7 @@ class Reader:
             wamid=status.id,
             status=status.status,
             rank=status.rank,
-            outbox_id=int(tag) if tag.isascii() and tag.isdigit() and len(tag) < 19 else 0,
+            outbox_id=self.tags.read(status.biz_opaque_callback_data),
             payload=bytes(delivery.item).decode(),
             error_code=status.errors[0].code if status.errors else 0,
             category=pricing.category if pricing is not None else "",

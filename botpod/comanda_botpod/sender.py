@@ -13,7 +13,7 @@ import structlog
 
 from comanda_botpod import metrics
 from comanda_botpod.breaker import Breaker, BreakerSettings
-from comanda_botpod.read import CALLBACK_PREFIX
+from comanda_botpod.tags import Tags
 from comanda_botpod.tenants import Tenant
 from comanda_contract.cloud.graph_errors import GraphError, Rule, parse_error, rule_for
 from comanda_contract.cloud.phones import sibling_forms
@@ -67,8 +67,11 @@ class Sender:
     When Meta as a whole does not answer, a circuit breaker lets one message try and the others wait.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, graph_url: str, *, at_once: int, timeout_seconds: float) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, graph_url: str, tags: Tags, *, at_once: int, timeout_seconds: float
+    ) -> None:
         self._session = session
+        self._tags = tags
         self._graph_url = graph_url.rstrip("/")
         self._slots = asyncio.Semaphore(at_once)
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=CONNECT_SECONDS)
@@ -89,7 +92,7 @@ class Sender:
             metrics.BREAKER.set(self._breaker.state != "closed")
             if wait:
                 return Attempt("retry", wait_seconds=wait, made=False)
-            body = tagged(send.payload, send.outbox_id)
+            body = tagged(send.payload, self._tags.write(send.outbox_id))
             attempt = await self._try(tenant, token, send, addressed(body, begun.sends_to))
             if attempt.outcome == "failed" and not begun.sends_to and _is_about_the_form(attempt.error_code):
                 attempt = await self._try_other_forms(tenant, token, send, body, attempt)
@@ -163,9 +166,9 @@ def _ruled(rule: Rule, error: GraphError, attempts: int) -> Attempt:
             return _retry(rule, attempts, error.code)
 
 
-def tagged(payload: str, outbox_id: int) -> bytes:
-    """Return the body with the outbox id as callback data, so that a status settles a send of unknown outcome."""
-    return f'{payload[:-1]},"biz_opaque_callback_data":"{CALLBACK_PREFIX}{outbox_id}"}}'.encode()
+def tagged(payload: str, tag: str) -> bytes:
+    """Return the body with a tag as callback data, so that a status settles a send of unknown outcome."""
+    return f'{payload[:-1]},"biz_opaque_callback_data":"{tag}"}}'.encode()
 
 
 def addressed(body: bytes, to: str) -> bytes:

@@ -23,7 +23,14 @@ import structlog
 import yaml
 
 from comanda_contract.errors import ComandaError
-from comanda_contract.tenancy import TenantSettings, decode_credentials, decode_tenants, shard_digest
+from comanda_contract.tenancy import (
+    Departure,
+    TenantSettings,
+    TenantShard,
+    decode_credentials,
+    decode_tenants,
+    shard_digest,
+)
 from comanda_flow import STANDARD_FLOW_RESOURCE, Flow, Restaurant, load_flow, load_restaurant
 from comanda_store import TenantScope
 
@@ -100,7 +107,6 @@ class Tenant:
 
 
 T = TypeVar("T")
-_Scopes = frozenset[TenantScope]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,11 @@ class _File(Generic[T]):
     content: Mapping[str, T]
     erase: frozenset[TenantScope] = frozenset()
     """Tenants whose data are to be erased."""
+    leaving: frozenset[Departure] = frozenset()
+    """Tenants that move to another group."""
+
+
+_UNREAD = (0, 0, 0)
 
 
 class Tenants:
@@ -128,6 +139,8 @@ class Tenants:
         self._file_problems: dict[str, str] = {}
         self._tenant_problems: dict[str, str] = {}
         self._erased: set[TenantScope] = set()
+        self._let_go: set[Departure] = set()
+        self._departing: dict[str, Tenant] = {}
         self.loaded = ""
         """Keyed digest of everything read: equal to `digest_of` of the folders when this pod is up to date."""
 
@@ -140,9 +153,10 @@ class Tenants:
     def shards(self) -> dict[str, str]:
         """The keyed digest of each shard of which both files are loaded, by the files' common name.
 
-        One that names tenants to be erased counts as loaded when that is done.
+        One that names tenants to be erased, or that leave, counts as loaded when that is done.
         """
-        settings = {path.stem: file.digest for path, file in self._settings.items() if not self._left_of(file)}
+        done = {path: file for path, file in self._settings.items() if not self._left_of(file)}
+        settings = {path.stem: file.digest for path, file in done.items() if file.leaving <= self._let_go}
         tokens = {path.stem: file.digest for path, file in self._tokens.items()}
         return {name: shard_digest(self._key, settings[name], tokens[name]) for name in settings.keys() & tokens.keys()}
 
@@ -154,6 +168,29 @@ class Tenants:
     def erased(self, scope: TenantScope) -> None:
         """Note that nothing is left of a tenant."""
         self._erased.add(scope)
+
+    @property
+    def departures(self) -> frozenset[Departure]:
+        """The tenants that leave; none of them is served."""
+        return frozenset[Departure]().union(*(file.leaving for file in self._settings.values()))
+
+    def is_leaving(self, phone_number_id: str) -> bool:
+        """Tell whether a number's tenant leaves, or has left."""
+        return any(each.phone_number_id == phone_number_id for each in self.departures)
+
+    @property
+    def to_let_go(self) -> frozenset[Departure]:
+        """Those of them for which something may be under way."""
+        return self.departures - self._let_go
+
+    def let_go(self, departure: Departure) -> None:
+        """Note that nothing is under way for a tenant that leaves, nor will be."""
+        self._let_go.add(departure)
+        self._departing.pop(departure.phone_number_id, None)
+
+    def departing(self, phone_number_id: str) -> Tenant | None:
+        """Return a tenant that leaves as it was served, for what had begun; None once it is let go."""
+        return self._departing.get(phone_number_id)
 
     def _left_of(self, file: _File[Any]) -> frozenset[TenantScope]:
         served = {tenant.name for tenant in self._by_number.values()} if file.erase else set()
@@ -175,10 +212,17 @@ class Tenants:
             return []
         tokens = {number: token for file in self._tokens.values() for number, token in file.content.items()}
         before = self._by_number
+        departures = self.departures
+        leaving = {each.phone_number_id for each in departures}
         self._by_number = {
             number: _with_token(tenant, tokens.get(number), before.get(number))
             for file in self._settings.values()
             for number, tenant in file.content.items()
+            if number not in leaving
+        }
+        self._let_go &= departures
+        self._departing = {
+            number: tenant for number, tenant in {**self._departing, **before}.items() if number in leaving
         }
         digests = [file.digest for file in self._settings.values()] + [file.digest for file in self._tokens.values()]
         self.loaded = _keyed(self._key, digests)
@@ -193,9 +237,7 @@ class Tenants:
         self._erased &= frozenset[TenantScope]().union(*(file.erase for file in self._settings.values()))
         return [tenant for number, tenant in self._by_number.items() if before.get(number) is not tenant]
 
-    def _read_changes(
-        self, folder: Path, files: dict[Path, _File[T]], read: Callable[[bytes], tuple[Mapping[str, T], _Scopes]]
-    ) -> bool:
+    def _read_changes(self, folder: Path, files: dict[Path, _File[T]], read: Callable[[bytes], _File[T]]) -> bool:
         """Read the files of a folder that changed into `files`; True when any did."""
         paths = sorted(folder.glob("*.json"))
         changed = False
@@ -213,8 +255,7 @@ class Tenants:
             raw = path.read_bytes()
             digest = hashlib.sha256(raw).digest()
             try:
-                content, erase = read(raw)
-                files[path] = _File(stamp, digest, content, erase)
+                files[path] = replace(read(raw), stamp=stamp, digest=digest)
                 self._file_problems.pop(path.name, None)
             except msgspec.DecodeError as error:
                 # The decoder's words name a path and a type, never a value. What was good before stays in force.
@@ -222,10 +263,11 @@ class Tenants:
                 files[path] = _File(stamp, digest, known.content if known is not None else {})
         return changed
 
-    def _tenants_of(self, content: bytes) -> tuple[Mapping[str, Tenant], _Scopes]:
-        shard = decode_tenants(content)
+    def _tenants_of(self, content: bytes) -> _File[Tenant]:
+        shard: TenantShard = decode_tenants(content)
         erase = frozenset(TenantScope(each.tenant, each.phone_number_id) for each in shard.erase)
-        return {settings.phone_number_id: self._tenant(settings) for settings in shard.tenants}, erase
+        tenants = {settings.phone_number_id: self._tenant(settings) for settings in shard.tenants}
+        return _File(_UNREAD, b"", tenants, erase, frozenset(shard.leaving))
 
     def _tenant(self, settings: TenantSettings) -> Tenant:
         """Return a tenant without its token. One whose flow or menu is wrong keeps its last good ones."""
@@ -263,8 +305,8 @@ def _with_token(tenant: Tenant, token: str | None, before: Tenant | None) -> Ten
     return before if before == now else now
 
 
-def _tokens_of(content: bytes) -> tuple[Mapping[str, str], _Scopes]:
-    return decode_credentials(content).access_tokens, frozenset()
+def _tokens_of(content: bytes) -> _File[str]:
+    return _File(_UNREAD, b"", decode_credentials(content).access_tokens)
 
 
 def _standard_flow() -> Mapping[str, Any]:

@@ -64,12 +64,23 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True, order=True):
     phone_number_id: str
 
 
+class Departure(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A tenant that moves to another group: pods let go of it, and hand its data over when they are asked."""
+
+    tenant: str
+    phone_number_id: str
+    move: str
+    """Which move it is: `comanda_contract.moves.move_name`."""
+
+
 class TenantShard(msgspec.Struct, frozen=True, kw_only=True):
     """One mounted file of settings."""
 
     tenants: tuple[TenantSettings, ...] = ()
     erase: tuple[Erasure, ...] = ()
     """A pod says that it has loaded the shard when it has erased these."""
+    leaving: tuple[Departure, ...] = ()
+    """And when nothing is under way for these any more."""
 
 
 class CredentialShard(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from comanda_store import catalog, orders, parked
+from comanda_contract.moves import Cursor, Page, Row, Standing
+from comanda_store import catalog, moves, orders, parked
 from comanda_store.backend import Backend
 from comanda_store.commits import MAX_GROUP, GroupCommitter
 from comanda_store.erase import erase
@@ -181,6 +182,35 @@ class Store:
     async def erase(self, scope: TenantScope, *, limit: int = 2_000) -> int:
         """Erase one slice of all that is known of a tenant; returns the rows that went, 0 when nothing is left."""
         return await self._backend.call(scope, lambda c: erase(c, scope, limit))
+
+    async def note_leaving(self, scope: TenantScope, move: str) -> None:
+        """Write down that a tenant leaves this database; no pod of the group works on it any more."""
+        await self._backend.call(scope, lambda c: moves.note(c, scope, moves.LEAVING, move))
+
+    async def standing(self, scope: TenantScope, move: str) -> Standing:
+        """Return what this database has of a tenant's move."""
+
+        def look(connection: Connection) -> Standing:
+            left, arrived = (moves.is_noted(connection, scope, each, move) for each in (moves.LEAVING, moves.ARRIVED))
+            return Standing(left, arrived)
+
+        return await self._backend.call(scope, look)
+
+    async def export_page(self, scope: TenantScope, move: str, part: str, after: Cursor | None = None) -> Page:
+        """Return some rows of a tenant that has left, of one of the contract's `PARTS`."""
+        return await self._backend.call(scope, lambda c: moves.page(c, scope, move, part, after))
+
+    async def take_rest(self, scope: TenantScope, move: str) -> dict[str, list[Row]]:
+        """Return what is still to be done for a tenant that has left; it is not done here any more."""
+        return await self._backend.call(scope, lambda c: moves.take_rest(c, scope, move))
+
+    async def import_page(self, scope: TenantScope, part: str, rows: Sequence[Row]) -> None:
+        """Write some rows of a tenant that comes; what is there already stays as it is."""
+        await self._backend.call(scope, lambda c: moves.import_page(c, scope, part, rows))
+
+    async def arrive(self, scope: TenantScope, move: str, rest: Mapping[str, Sequence[Row]]) -> bool:
+        """Write what is still to be done for a tenant that comes, all or nothing; False when it was there already."""
+        return await self._backend.call(scope, lambda c: moves.arrive(c, scope, move, rest))
 
     async def publish(self, tenants: Sequence[PublishedTenant], actor: str) -> int:
         """Record tenants' current flow and menu versions; returns how many tenants had a new one."""

@@ -17,7 +17,7 @@ from comanda_botpod.app import create_app
 from comanda_botpod.pod import Pod
 from comanda_botpod.settings import BotPodSettings
 from comanda_contract.deliveries import BatchAnswer, Delivery, DeliveryBatch, decode_answers, encode_batch
-from comanda_contract.tenancy import CredentialShard, Erasure, TenantSettings, TenantShard, shard_digest
+from comanda_contract.tenancy import CredentialShard, Departure, Erasure, TenantSettings, TenantShard, shard_digest
 from comanda_router.split import split
 from comanda_simulator.app import create_app as create_simulator
 from comanda_simulator.config import AppConfig, NumberConfig, Settings, SimulatorConfig
@@ -59,11 +59,16 @@ class PodUnderTest:
     pod: Pod = field(init=False)
 
     def mount(
-        self, *tenants: TenantSettings, tokens: dict[str, str] | None = None, erase: Sequence[TenantSettings] = ()
+        self,
+        *tenants: TenantSettings,
+        tokens: dict[str, str] | None = None,
+        erase: Sequence[TenantSettings] = (),
+        leaving: Sequence[Departure] = (),
     ) -> None:
         tokens = tokens if tokens is not None else {each.phone_number_id: "good-token" for each in tenants}
         gone = tuple(Erasure(tenant=each.tenant, phone_number_id=each.phone_number_id) for each in erase)
-        self.write("tenants/shard-00.json", msgspec.json.encode(TenantShard(tenants=tenants, erase=gone)))
+        shard = TenantShard(tenants=tenants, erase=gone, leaving=tuple(leaving))
+        self.write("tenants/shard-00.json", msgspec.json.encode(shard))
         self.write("credentials/shard-00.json", msgspec.json.encode(CredentialShard(access_tokens=tokens)))
 
     def write(self, name: str, content: bytes) -> None:
@@ -147,15 +152,17 @@ async def make_pod(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
         graph_url = await stack.enter_async_context(serving(simulator))
         session = await stack.enter_async_context(aiohttp.ClientSession())
 
-        async def make(*tenants: TenantSettings, name: str = "pod-0") -> PodUnderTest:
-            made = PodUnderTest(tmp_path, session, graph_url, simulator.state.cloud)
+        async def make(*tenants: TenantSettings, name: str = "pod-0", group: str = "") -> PodUnderTest:
+            folder = tmp_path / group
+            folder.mkdir(exist_ok=True)
+            made = PodUnderTest(folder, session, graph_url, simulator.state.cloud)
             made.mount(*(tenants or (tenant(),)))
             settings = BotPodSettings(
                 pod=name,
-                tenants_dir=tmp_path / "tenants",
-                credentials_dir=tmp_path / "credentials",
+                tenants_dir=folder / "tenants",
+                credentials_dir=folder / "credentials",
                 group_key=GROUP_KEY,
-                database_url=sqlite_url(tmp_path / "comanda.db"),
+                database_url=sqlite_url(folder / "comanda.db"),
                 graph_url=graph_url,
                 reload_seconds=0.02,
                 stale_after_seconds=6 * 3600,  # the messages are of the start of the whole run

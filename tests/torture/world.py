@@ -83,7 +83,7 @@ class Graph:
         self._wamids += 1
         wamid = f"wamid.OUT{self._wamids:06}"
         phone = body["to"].removeprefix("+")
-        tag = int(body["biz_opaque_callback_data"].removeprefix("comanda:"))
+        tag = int(body["biz_opaque_callback_data"].rpartition(":")[2])
         token = request.headers["Authorization"].removeprefix("Bearer ")
         text = json.dumps({key: value for key, value in body.items() if key != "to"}, ensure_ascii=False)
         send = Send(tag, number, phone, token, text, time.monotonic())

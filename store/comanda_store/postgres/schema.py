@@ -12,6 +12,8 @@ from importlib import resources
 
 from sqlalchemy import Connection
 
+from comanda_store.moves import import_function
+
 TENANT_TABLES = (
     "account_events",
     "audit",
@@ -83,7 +85,8 @@ def open_up(connection: Connection) -> None:
 def function_files() -> list[str]:
     """Return the functions of this version as SQL scripts, in the order in which they must be run."""
     folder = resources.files("comanda_store.postgres").joinpath("functions")
-    return [folder.joinpath(f"{name}.sql").read_text(encoding="utf-8") for name in _FUNCTION_FILES]
+    files = [folder.joinpath(f"{name}.sql").read_text(encoding="utf-8") for name in _FUNCTION_FILES]
+    return [*files, import_function()]
 
 
 def grants(service_role: str) -> list[str]:
