@@ -32,6 +32,8 @@ class _Waiting:
 
     send: PendingSend
     start: Start | None = None
+    is_under_way: bool = False
+    """Whether its beginning or its end is being written down, or it is with Meta."""
 
 
 class Outbox:
@@ -70,8 +72,9 @@ class Outbox:
             task.add_done_callback(self._tasks.discard)
 
     def is_busy(self, phone_number_id: str) -> bool:
-        """Tell whether messages of a number are held here."""
-        return any(lane and lane[0].send.phone_number_id == phone_number_id for lane in self._lanes.values())
+        """Tell whether a send of a number has begun here, or may be beginning."""
+        lanes = (lane for lane in self._lanes.values() if lane and lane[0].send.phone_number_id == phone_number_id)
+        return any(each.is_under_way or isinstance(each.start, Begun) for lane in lanes for each in lane)
 
     async def drain(self) -> None:
         """Let sends under way end; what is queued stays in the database for the next process."""
@@ -105,7 +108,8 @@ class Outbox:
         if tenant is None or token is None or self._stopped_tokens.get(send.phone_number_id) == token:
             return STOPPED_SECONDS
         try:
-            start = waiting.start if waiting.start is not None else await self._begin(tenant, send)
+            start = waiting.start if waiting.start is not None else await self._begin(tenant, waiting)
+            waiting.is_under_way = isinstance(start, Begun)
             waiting.start = None
             if isinstance(start, Refused):
                 return self._refused(send, start)
@@ -118,17 +122,21 @@ class Outbox:
         except ComandaError as error:
             _log.warning("send_not_recorded", code=error.code, error=error.message)
             return STOPPED_SECONDS
+        finally:
+            waiting.is_under_way = False
         return self._ended(tenant, token, attempt)
 
-    async def _begin(self, tenant: Tenant, send: PendingSend) -> Start:
-        """Ask until the send may begin, or must not, or its customer's pace holds it.
+    async def _begin(self, tenant: Tenant, waiting: _Waiting) -> Start:
+        """Ask until the send may begin, or must not, or its customer's pace holds it, or its tenant leaves.
 
         Of a number beyond its pace only so many ask at a time; the others wait behind them and cost nothing.
         """
         pace = Pace(tenant.settings.outbound_per_second)
         async with self._asking[tenant.number]:
-            while not self._stop.is_set():
-                start = await self._store.begin_send(send, pace)
+            while not self._stop.is_set() and not self._tenants.is_leaving(tenant.number):
+                waiting.is_under_way = True
+                start = await self._store.begin_send(waiting.send, pace)
+                waiting.is_under_way = isinstance(start, Begun)
                 if not isinstance(start, Held) or not start.by_number:
                     return start
                 metrics.SENDS_HELD.inc()

@@ -141,6 +141,7 @@ class Tenants:
         self._erased: set[TenantScope] = set()
         self._let_go: set[Departure] = set()
         self._departing: dict[str, Tenant] = {}
+        self._leaving: frozenset[str] = frozenset()
         self.loaded = ""
         """Keyed digest of everything read: equal to `digest_of` of the folders when this pod is up to date."""
 
@@ -176,7 +177,7 @@ class Tenants:
 
     def is_leaving(self, phone_number_id: str) -> bool:
         """Tell whether a number's tenant leaves, or has left."""
-        return any(each.phone_number_id == phone_number_id for each in self.departures)
+        return phone_number_id in self._leaving
 
     @property
     def to_let_go(self) -> frozenset[Departure]:
@@ -213,7 +214,7 @@ class Tenants:
         tokens = {number: token for file in self._tokens.values() for number, token in file.content.items()}
         before = self._by_number
         departures = self.departures
-        leaving = {each.phone_number_id for each in departures}
+        leaving = self._leaving = frozenset(each.phone_number_id for each in departures)
         self._by_number = {
             number: _with_token(tenant, tokens.get(number), before.get(number))
             for file in self._settings.values()

@@ -30,6 +30,7 @@ from comanda_operator.checks import CONNECTED
 from comanda_operator.graph import GraphReader
 from comanda_operator.manifests.names import MANAGER, Site
 from comanda_operator.metrics import LEADING, QUEUE_DEPTH, QUEUE_SECONDS, RECONCILE_SECONDS, RECONCILES, TENANTS
+from comanda_operator.mover import Mover
 from comanda_operator.queue import KeyedQueue, Priority
 from comanda_operator.reconcile import Reconciler, ShardTooLargeError
 from comanda_operator.settings import OperatorSettings
@@ -63,6 +64,7 @@ class Operator:
         self._pace = pace
         writer = Writer(client, self._seconds_left, settings.writes_per_second)
         self.checker = _checker(settings, self.state, self.queue)
+        self.mover = Mover(self.state, self._look_at_tenant, port=settings.pod_port)
         self.reconciler = Reconciler(
             self.state,
             client,
@@ -71,11 +73,15 @@ class Operator:
             self.recorder,
             pod_port=settings.pod_port,
             checker=self.checker,
+            mover=self.mover,
         )
         self.watches = Watches(client, self.state, self.reconciler)
         self.tasks: list[asyncio.Task[Any]] = []
         self.supervisor: asyncio.Task[Any] | None = None
         """Ends when any part has ended."""
+
+    def _look_at_tenant(self, key: str) -> None:
+        self.queue.add(Key("tenant", key), Priority.RESYNC)
 
     def _seconds_left(self) -> float:
         """Return for how long the Lease is surely held."""
@@ -92,6 +98,7 @@ class Operator:
         async with AsyncExitStack() as stack:
             election = await stack.enter_async_context(self.elector.campaigning())
             await stack.enter_async_context(self.reconciler.acknowledger)
+            await stack.enter_async_context(self.mover)
             watching = await stack.enter_async_context(self.watches.running())
             parts: list[Coroutine[Any, Any, None]] = [
                 self.recorder.run(),
@@ -125,7 +132,7 @@ class Operator:
         settings = self._settings
         reader = ActivityReader(
             self.state,
-            lambda tenant: self.queue.add(Key("tenant", tenant), Priority.RESYNC),
+            self._look_at_tenant,
             seconds=settings.activity_seconds,
             port=settings.pod_port,
         )

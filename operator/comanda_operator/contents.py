@@ -16,7 +16,7 @@ from comanda_contract.resources.tenant import FLOW_KEY, RESTAURANT_KEY
 from comanda_contract.tenancy import TenantSettings, decode_credentials, decode_tenants
 from comanda_operator.documents import read_documents
 from comanda_operator.manifests.pods import CREDENTIALS_FILE, TENANTS_FILE
-from comanda_operator.manifests.shards import Notes
+from comanda_operator.manifests.shards import Leaving, Notes
 from comanda_operator.plan import plan_tenant
 from comanda_operator.records import TenantRecord
 from comanda_operator.state import State
@@ -62,27 +62,46 @@ class Contents:
     notes: Notes
 
 
+@dataclass(frozen=True)
+class Going:
+    """Tenants that a shard does not serve any more.
+
+    `erasing` are no more, and their data are to be erased; `moved` are elsewhere now, and their data here are to be
+    erased; both with their numbers. `leaving` are on their way.
+    """
+
+    erasing: Mapping[str, str] = field(default_factory=dict)
+    moved: Mapping[str, str] = field(default_factory=dict)
+    leaving: Mapping[str, Leaving] = field(default_factory=dict)
+
+    @property
+    def to_erase(self) -> Mapping[str, str]:
+        """All whose data are to be erased."""
+        return {**self.erasing, **self.moved}
+
+
 @dataclass
 class Gathering:
     """The tenants of a shard with what their sources say.
 
-    `erasing` are those whose data were to be erased before, with their numbers; `has_lost` tells that some that pods
-    were told of may be no more.
+    `going` are those that are not served here any more; `has_lost` tells that some that pods were told of may be no
+    more.
     """
 
     state: State
-    erasing: Mapping[str, str] = field(default_factory=dict)
+    going: Going
     has_lost: bool = False
     parts: list[_Part] = field(default_factory=list)
+    waiting: set[str] = field(default_factory=set)
+    """Tenants whose sources are meant for the group that they are to move to: here they stay as they were told last."""
     broken: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, state: State, tenants: Sequence[TenantRecord], erasing: Mapping[str, str], *, has_lost: bool
-    ) -> Gathering:
+    def of(cls, state: State, tenants: Sequence[TenantRecord], going: Going, *, has_lost: bool) -> Gathering:
         """Read the sources of tenants."""
-        made = cls(state, erasing, has_lost)
+        made = cls(state, going, has_lost)
         made.parts = [_Part(tenant, made._settings_of(tenant), state.token(tenant)) for tenant in tenants]
+        made.waiting = {tenant.key for tenant in tenants if state.waits(tenant)}
         return made
 
     @property
@@ -93,7 +112,11 @@ class Gathering:
     @property
     def needs_last(self) -> bool:
         """Whether what was told last is needed."""
-        return self.has_lost or bool(self.held) or any(part.settings is None or not part.token for part in self.parts)
+        return (
+            self.has_lost
+            or bool(self.held or self.waiting)
+            or any(part.settings is None or not part.token for part in self.parts)
+        )
 
     def finish(self, last: Told) -> Contents:
         """Return the contents, with what was told last where the sources do not say it."""
@@ -102,14 +125,17 @@ class Gathering:
         left_out: list[str] = []
         for tenant, found, token in self.parts:
             number = tenant.spec.phone_number_id
-            known = found or self._with_documents_of(last.settings.get(tenant.key), tenant)
+            before = last.settings.get(tenant.key)
+            known = (before if tenant.key in self.waiting else None) or found or self._with_documents_of(before, tenant)
             known_token = token or last.tokens.get(number, "")
             if known is None or not known_token:
                 left_out.append(tenant.key)
                 continue
             settings.append(known)
             tokens[number] = known_token
-        return Contents(settings, tokens, Notes(self.broken, tuple(left_out), self._erasing(last)))
+        return Contents(
+            settings, tokens, Notes(self.broken, tuple(left_out), self._erasing(last), dict(self.going.leaving))
+        )
 
     def _erasing(self, last: Told) -> dict[str, str]:
         """Return whose data are to be erased: those of before, and who is no more and wanted it; none that is back."""
@@ -117,7 +143,11 @@ class Gathering:
         wanted = {
             name: each.phone_number_id for name, each in last.settings.items() if each.deletion_policy == "Delete"
         }
-        return {name: number for name, number in sorted({**self.erasing, **wanted}.items()) if name not in known}
+        erasing = {**self.going.erasing, **wanted}
+        gone = {
+            name: number for name, number in erasing.items() if name not in known and name not in self.going.leaving
+        }
+        return dict(sorted({**gone, **self.going.moved}.items()))
 
     def _settings_of(self, tenant: TenantRecord) -> TenantSettings | None:
         """Return what a tenant's sources say; None while they cannot be used."""

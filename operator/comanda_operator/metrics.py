@@ -22,5 +22,10 @@ WATCH_FAILURES = Gauge("comanda_operator_watch_failures", "Lists and watches tha
 LEADING = Gauge("comanda_operator_leading", "1 on the replica that holds the Lease")
 TENANTS = Gauge("comanda_operator_tenants", "Tenants, by condition and reason", ["condition", "reason"])
 SHARD_BYTES = Gauge("comanda_operator_largest_shard_bytes", "Size of the largest shard that was written")
+MOVE_SECONDS = Histogram(
+    "comanda_operator_move_seconds",
+    "For how long a tenant's webhooks were refused while it moved between groups",
+    buckets=(1, 2, 5, 10, 20, 60, 300, 3600),
+)
 DELETIONS_HELD = Gauge("comanda_operator_deletions_held", "Tenants whose deletion waits to be confirmed")
 META_CHECKS = Counter("comanda_operator_meta_checks", "Tenants of which Meta was asked, by what it said", ["outcome"])

@@ -103,6 +103,13 @@ REASONS: dict[str, Reason] = {
         "Its pods serve it as it was before, and have not said yet that they have loaded what is new.",
         "Wait some seconds; then as for NotLoaded.",
     ),
+    "Moving": Reason(
+        "Ready",
+        "It moves to another group, and its data with it. Its webhooks get 503 meanwhile, and Meta brings them again;"
+        " `status.movePhase` says what is being done, `status.pausedSince` since when.",
+        "Wait some seconds. If it stays in Pausing or Copying: are pods of both groups ready? In Loading: as for"
+        " NotLoaded. While it is Pausing it can be called back; later it arrives first.",
+    ),
     "Acknowledged": Reason("Ready", "All ready pods of its group have loaded this generation and these credentials."),
     "Answered": Reason("Ready", "The router answers for the app."),
     "Available": Reason("Ready", "At least one pod of the pool is ready."),

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -33,7 +34,7 @@ from comanda_operator.activity import time_of
 from comanda_operator.apply import Writer
 from comanda_operator.checking import Checker
 from comanda_operator.checks import CONNECTED, Finding, finding_before
-from comanda_operator.contents import NOTHING, Gathering, read_told
+from comanda_operator.contents import NOTHING, Gathering, Going, read_told
 from comanda_operator.live import Described, LiveObject, is_fixed
 from comanda_operator.manifests.apps import APPS_SECRET, app_values, apps_secret
 from comanda_operator.manifests.group import KINDS, Wanted, group_objects, stamped
@@ -55,7 +56,9 @@ from comanda_operator.manifests.shards import (
     shard_secret,
     sources_digest,
 )
-from comanda_operator.metrics import SHARD_BYTES
+from comanda_operator.metrics import MOVE_SECONDS, SHARD_BYTES
+from comanda_operator.mover import Mover
+from comanda_operator.moves import Move, move_of, next_move, waiting_message
 from comanda_operator.plan import GroupPlan, judge_app, judge_pool, plan_apps, webhook_path
 from comanda_operator.queue import KeyedQueue, Priority
 from comanda_operator.records import ConditionRecord, TenantRecord, TenantStatus
@@ -109,6 +112,7 @@ class Reconciler:
         *,
         pod_port: int,
         checker: Checker | None,
+        mover: Mover,
     ) -> None:
         self._state = state
         self._client = client
@@ -116,6 +120,7 @@ class Reconciler:
         self._queue = queue
         self._recorder = recorder
         self._checker = checker
+        self._mover = mover
         self._verified: dict[str, str] = {}
         """Versions of shard Secrets whose content is known to be what their digest says."""
         self._largest = 0
@@ -169,6 +174,9 @@ class Reconciler:
             self._awaited.pop(key, None)
             return
         verdict = state.verdict(tenant)
+        move = self._next_move(tenant, verdict.group)
+        waiting = self._why_it_waits(move, verdict.group) if state.waits(tenant) else ""
+        verdict = replace(verdict, group=move.group)
         place = state.placed.get(key)
         wanted = state.stamp(tenant, place.group) if place is not None else None
         acknowledged = state.acknowledged.get(key)
@@ -178,7 +186,15 @@ class Reconciler:
         heard = state.heard.get(key)
         last_message = time_of(heard) if heard is not None else tenant.status.last_message_time
         planned = tenant_status(
-            tenant, verdict, wanted, acknowledged, group, finding=finding, last_message=last_message
+            tenant,
+            verdict,
+            wanted,
+            acknowledged,
+            group,
+            move=move,
+            waiting=waiting,
+            finding=finding,
+            last_message=last_message,
         )
         status = with_times(planned, tenant.status, _now())
         if status != tenant.status and self._is_soon_over(tenant, status):
@@ -192,6 +208,24 @@ class Reconciler:
         if state.heard.get(key) == heard:
             state.heard.pop(key, None)
 
+    def _why_it_waits(self, move: Move, wanted: str) -> str:
+        return waiting_message(move, wanted, shares_database=self._state.share_database(move.group, wanted))
+
+    def _next_move(self, tenant: TenantRecord, wanted: str) -> Move:
+        """Return where a tenant is to be that is to have the group `wanted`, and the step of its move if it moves."""
+        state = self._state
+        if tenant.key not in state.moving:
+            return Move(wanted)
+        before = move_of(tenant)
+        if before.phase == "Copying":
+            self._mover.copy(tenant.key, before)
+        move = next_move(before, wanted or before.group, state.facts(tenant, wanted), _now())
+        if move.phase != before.phase:
+            _log.info("tenant_moves", tenant=tenant.key, origin=before.origin or before.group, phase=move.phase)
+        if before.phase == "Loading" and move.phase == "Erasing":
+            MOVE_SECONDS.observe((datetime.now(UTC) - datetime.fromisoformat(before.since)).total_seconds())
+        return move
+
     def _is_soon_over(self, tenant: TenantRecord, status: TenantStatus) -> bool:
         """Tell whether pods are about to say that they have a tenant as it is now: what is true in between is not told.
 
@@ -203,16 +237,13 @@ class Reconciler:
         key, now = tenant.key, monotonic()
         is_on_its_way = ready is not None and ready.reason in {NOT_LOADED, UPDATING}
         is_moving = tenant.status.group not in {"", status.group}
-        if not is_on_its_way or is_moving or not self._has_ready_pods(status.group):
+        if not is_on_its_way or is_moving or not self._state.has_ready_pods(status.group):
             self._awaited.pop(key, None)
             return False
         left = self._awaited.setdefault(key, now) + AWAITED_SECONDS - now
         if left > 0:
             self._queue.add(Key("tenant", key), Priority.RESYNC, delay=left)
         return left > 0
-
-    def _has_ready_pods(self, group: str) -> bool:
-        return any(pod.is_ready for pod in self._state.pods_of(group))
 
     def _finding(self, tenant: TenantRecord, wanted: Stamp | None) -> Finding | None:
         """Return what Meta said of a tenant last, and have it asked again if the tenant is another by now."""
@@ -295,7 +326,10 @@ class Reconciler:
         """Remove the objects of a group that is wanted no more; its volumes stay."""
         state = self._state
         children, shards = list(state.children_of(key)), state.shards_of(key)
-        if any(place.group == key for place in state.placed.values()) or await self._is_doubted(children, shards):
+        is_needed = any(place.group == key for place in state.placed.values()) or any(
+            departing for shard, departing in state.departures.items() if shard.group == key
+        )
+        if is_needed or await self._is_doubted(children, shards):
             return
         self.acknowledger.forget(key)
         order = list(KINDS)
@@ -315,24 +349,26 @@ class Reconciler:
 
     async def _shard(self, key: ShardKey) -> None:
         state = self._state
-        group = state.groups.get(key.group)
-        if group is None:
+        group = state.group_of(key.group)
+        if group is None or (
+            key.group not in state.groups and not (state.members.get(key) or state.departures.get(key))
+        ):
             return
         tenants = [state.world.tenants[name] for name in sorted(state.members[key]) if name in state.world.tenants]
         live = state.shards.get(f"{group.namespace}/{shard_name(group.name, key.number)}")
-        if not tenants and live is None:
+        if not (tenants or live or state.departures.get(key) or state.stranded.get(key)):
             return
         sources = {tenant.key: state.source(tenant) for tenant in tenants}
         stamps = {tenant.key: state.stamp(tenant, group.key) for tenant in tenants}
         notes = read_notes(live.annotations.get(ANNOTATION_NOTES, "")) if live is not None else Notes()
-        erasing = self._still_erasing(key, live, notes)
-        digest = sources_digest(group.uid, sources.values(), state.deletions.held, erasing)
+        going = self._going(key, live, notes)
+        digest = sources_digest(group.uid, sources.values(), state.deletions.held, going.to_erase, going.leaving)
         if live is not None and await self._is_current(group, live, digest):
             content = live.annotations[ANNOTATION_CONTENT]
         else:
             before = state.settled.get(key)
             has_lost = before is None or bool(before.sources.keys() - sources.keys())
-            gathering = Gathering.of(state, tenants, erasing, has_lost=has_lost)
+            gathering = Gathering.of(state, tenants, going, has_lost=has_lost)
             shard = await self._write_shard(group, key, gathering, live, sources.values())
             content, notes = shard.content, shard.notes
         told = {name: stamp for name, stamp in stamps.items() if name not in notes.left_out}
@@ -343,6 +379,23 @@ class Reconciler:
         said = {tenant.key: said_of_documents(tenant) for tenant in tenants}
         judged_otherwise = {name for name, problem in said.items() if problem != notes.broken.get(name, "")}
         self.enqueue({Key("tenant", name) for name in judged_otherwise}, Priority.EDIT)
+
+    def _going(self, key: ShardKey, live: Described | None, notes: Notes) -> Going:
+        """Return the tenants that a shard serves no more."""
+        state = self._state
+        known = state.world.tenants.keys()
+        departing = state.departures.get(key, {})
+        leaving = {name: each.leaving for name, each in departing.items() if each.leaving is not None}
+        moved = {name: each.phone_number_id for name, each in departing.items() if each.leaving is None}
+        erasing = dict(self._still_erasing(key, live, notes))
+        for name, each in notes.leaving.items():
+            if name in state.deletions.held:
+                leaving[name] = each
+            elif name not in known and each.deletion_policy == "Delete":
+                erasing[name] = each.phone_number_id
+                self.enqueue(state.strand(name, each), Priority.ROTATION)
+        erasing |= state.stranded.pop(key, {})
+        return Going(erasing, moved, leaving)
 
     def _still_erasing(self, key: ShardKey, live: Described | None, notes: Notes) -> Mapping[str, str]:
         """Return whose data pods are still to erase; who came back keeps them."""
@@ -371,7 +424,8 @@ class Reconciler:
     ) -> Shard:
         last = read_told(await self._files_of(live)) if gathering.needs_last and live is not None else NOTHING
         contents = gathering.finish(last)
-        digest = sources_digest(group.uid, sources, self._state.deletions.held, contents.notes.erasing)
+        notes = contents.notes
+        digest = sources_digest(group.uid, sources, self._state.deletions.held, notes.erasing, notes.leaving)
         shard = make_shard(digest, self._group_key(group), contents.settings, contents.tokens, contents.notes)
         if shard.size > STOP_BYTES:
             self._say_too_large(group, key, shard)
@@ -435,6 +489,13 @@ class Reconciler:
             _log.info("tenants_erased", group=key.group, tenants=sorted(settled.notes.erasing))
             state.erased[key] = content
             self.enqueue({Key("shard", *key)}, Priority.ROTATION)
+        departing = state.departures.get(key, {})
+        state.left |= {(name, each.move) for name, each in settled.notes.leaving.items()}
+        state.moved_out |= {
+            (name, key.group) for name in settled.notes.erasing if name in departing and departing[name].leaving is None
+        }
+        for tenant in departing:
+            self._queue.add(Key("tenant", tenant), Priority.ROTATION)
         for tenant, stamp in settled.stamps.items():
             if state.acknowledged.get(tenant) != stamp and state.placed.get(tenant) == key:
                 state.acknowledged[tenant] = stamp

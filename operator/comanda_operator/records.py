@@ -108,6 +108,9 @@ class TenantStatus(msgspec.Struct, frozen=True, rename="camel"):
     quality: QualityRecord = QualityRecord()
     token_expires_at: str = ""
     last_message_time: str = ""
+    moving_from: str = ""
+    move_phase: Literal["", "Pausing", "Copying", "Loading", "Erasing"] = ""
+    paused_since: str = ""
     conditions: tuple[ConditionRecord, ...] = ()
 
     def condition(self, type_: str) -> ConditionRecord | None:

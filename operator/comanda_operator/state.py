@@ -10,15 +10,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from comanda_contract.names import group_key, shard_of
-from comanda_contract.resources import BotPool, Condition
+from comanda_contract.names import LABEL_GROUP_UID, group_key, group_name, shard_of
+from comanda_contract.resources import BotPool, Condition, Handler
+from comanda_contract.resources.quantities import Resources
+from comanda_contract.resources.scheduling import Scheduling
 from comanda_contract.resources.tenant import ACCESS_TOKEN_KEY
 from comanda_operator.checks import Finding
 from comanda_operator.deletions import Deletions
 from comanda_operator.live import Described, LiveObject, PodRecord
-from comanda_operator.manifests.names import Site
-from comanda_operator.manifests.shards import Notes, Source, token_digest
-from comanda_operator.plan import GroupPlan, Verdict, is_usable, judge_tenant, plan_own, plan_pool
+from comanda_operator.manifests.names import ANNOTATION_OWNER, Site
+from comanda_operator.manifests.shards import Leaving, Notes, Source, token_digest
+from comanda_operator.moves import AT_ONCE, Facts, Move, destination_of, move_of, must_move, place_during
+from comanda_operator.plan import GroupPlan, Verdict, is_usable, judge_tenant, own_group_key, plan_own, plan_pool
 from comanda_operator.records import TenantRecord
 from comanda_operator.status import Stamp, acknowledged_before
 from comanda_operator.world import World
@@ -50,6 +53,13 @@ class Settled:
     notes: Notes
 
 
+class Departing(NamedTuple):
+    """A tenant that moves away; `leaving` is what its shard says of that, None once its data there are to be erased."""
+
+    phone_number_id: str
+    leaving: Leaving | None
+
+
 @dataclass
 class State:
     """Indexes over what is. `objects` are the informers' stores, by kind; `shards` knows metadata alone."""
@@ -68,6 +78,20 @@ class State:
     deletions: Deletions = field(default_factory=Deletions)
     erased: dict[ShardKey, str] = field(default_factory=dict)
     """Contents of shards of which all pods have erased what they were to erase."""
+    departures: dict[ShardKey, dict[str, Departing]] = field(default_factory=lambda: defaultdict(dict))
+    """Tenants that move away, by the shard that they leave."""
+    moving: set[str] = field(default_factory=set)
+    """Tenants that move, or wait to."""
+    left: set[tuple[str, str]] = field(default_factory=set)
+    """Tenant and move: the pods of the group that it leaves have let go of it."""
+    copied: set[tuple[str, str]] = field(default_factory=set)
+    """Tenant and move: its data have arrived."""
+    moved_out: set[tuple[str, str]] = field(default_factory=set)
+    """Tenant and the group that it left: that group's pods have erased its data."""
+    stranded: dict[ShardKey, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    """Tenants, with their numbers, that were deleted while their data were being copied to a shard's group."""
+    sharing: set[frozenset[str]] = field(default_factory=set)
+    """Pairs of groups that were found to work on one database."""
     findings: dict[str, Finding] = field(default_factory=dict)
     """What Meta said of tenants, until it is in their status."""
     heard: dict[str, int] = field(default_factory=dict)
@@ -88,12 +112,14 @@ class State:
     def place(self, key: str) -> set[Key]:
         """Give a tenant its place by what is known now, or take it away; returns what is to be looked at for that."""
         tenant = self.world.tenants.get(key)
-        group = self.verdict(tenant).group if tenant is not None else ""
+        wanted = self.verdict(tenant).group if tenant is not None else ""
+        group = self._group_now(tenant, wanted) if tenant is not None else ""
         place = self._place_in(group, tenant) if tenant is not None and group else None
         before = self.placed.get(key)
         concerned = {Key("tenant", key)}
-        if tenant is not None and place is not None and tenant.spec.plan == "enterprise":
+        if tenant is not None and wanted and tenant.spec.plan == "enterprise":
             concerned |= self.put_group(plan_own(tenant))
+        concerned |= self._note_move(key, tenant, wanted)
         if place != before:
             concerned |= self._change_place(key, before, place)
         if tenant is None:
@@ -106,6 +132,107 @@ class State:
             if settled is None or settled.sources.get(key) != self.source(tenant):
                 concerned.add(Key("shard", *place))
         return concerned
+
+    def _group_now(self, tenant: TenantRecord, wanted: str) -> str:
+        """Return the group whose shard serves a tenant that is to have `wanted`."""
+        move = move_of(tenant)
+        if move.phase:
+            return place_during(move)
+        return move.group if must_move(tenant, wanted) and self.group_of(move.group) is not None else wanted
+
+    def waits(self, tenant: TenantRecord) -> bool:
+        """Tell whether a tenant is served where it was, and is to move."""
+        place = self.placed.get(tenant.key)
+        return tenant.key in self.moving and not move_of(tenant).phase and place is not None
+
+    def _note_move(self, key: str, tenant: TenantRecord | None, wanted: str) -> set[Key]:
+        """Note what a tenant's status says of its move; returns what is to be looked at for that."""
+        move = move_of(tenant) if tenant is not None else Move("")
+        departing: Departing | None = None
+        origin: ShardKey | None = None
+        if tenant is not None and move.phase:
+            number = tenant.spec.phone_number_id
+            origin = ShardKey(move.origin, 0 if move.origin == own_group_key(tenant) else shard_of(number))
+            leaving = Leaving(number, move.name, tenant.spec.deletion_policy) if move.phase != "Erasing" else None
+            departing = Departing(number, leaving)
+        is_moving = departing is not None or (
+            tenant is not None and must_move(tenant, wanted) and self.group_of(move.group) is not None
+        )
+        concerned: set[Key] = set()
+        if key in self.moving or is_moving:
+            concerned |= self._put_departing(key, origin, departing)
+        if is_moving:
+            self.moving.add(key)
+        elif key in self.moving:
+            self._forget_move(key)
+            concerned |= {Key("tenant", each) for each in self.moving}  # one that waits may begin
+            namespace, _, name = key.partition("/")
+            own = f"{namespace}/{group_name('tenant', name)}"
+            if own in self.groups and own not in {wanted, move.group}:
+                concerned |= self.drop_group(own)  # made for a move that was called back
+        return concerned
+
+    def _put_departing(self, key: str, origin: ShardKey | None, departing: Departing | None) -> set[Key]:
+        concerned: set[Key] = set()
+        for shard in [shard for shard, each in self.departures.items() if key in each and shard != origin]:
+            del self.departures[shard][key]
+            concerned |= {Key("shard", *shard), Key("group", shard.group)}
+            group = self.groups.get(shard.group)
+            if group is not None and (group.tenant or self.pool_of(group) is None):
+                concerned |= self.drop_group(shard.group)
+        if origin is not None and departing is not None and self.departures[origin].get(key) != departing:
+            self.departures[origin][key] = departing
+            concerned.add(Key("shard", *origin))
+        return concerned
+
+    def strand(self, key: str, leaving: Leaving) -> set[Key]:
+        """Note that a tenant was deleted in the middle of a move: what has arrived already is to be erased too."""
+        namespace, _, name = key.partition("/")
+        group = destination_of(leaving.move)
+        is_own = group == f"{namespace}/{group_name('tenant', name)}"
+        if is_own or group not in self.groups:
+            return set()  # its volumes go with it
+        shard = ShardKey(group, shard_of(leaving.phone_number_id))
+        self.stranded[shard][key] = leaving.phone_number_id
+        return {Key("shard", *shard)}
+
+    def _forget_move(self, key: str) -> None:
+        self.moving.discard(key)
+        for known in (self.left, self.copied, self.moved_out):
+            known -= {each for each in known if each[0] == key}
+
+    def facts(self, tenant: TenantRecord, wanted: str) -> Facts:
+        """Return what is known of a tenant's move to the group that it is to have."""
+        move, key = move_of(tenant), tenant.key
+        origin, destination = (move.origin, move.group) if move.phase else (move.group, wanted)
+        under_way = sum(each.leaving is not None for shard in self.departures.values() for each in shard.values())
+        acknowledged = self.acknowledged.get(key)
+        return Facts(
+            origin_exists=self.group_of(origin) is not None,
+            can_begin=self.has_ready_pods(origin) and self.has_ready_pods(destination) and under_way < AT_ONCE,
+            shares_database=self.share_database(origin, destination),
+            left=(key, move.name) in self.left,
+            copied=(key, move.name) in self.copied,
+            loaded=acknowledged is not None and acknowledged.group == destination,
+            erased=(key, origin) in self.moved_out,
+        )
+
+    def share_database(self, group: str, other: str) -> bool:
+        """Tell whether two groups were found to work on one database."""
+        return frozenset({group, other}) in self.sharing
+
+    def has_ready_pods(self, group: str) -> bool:
+        """Tell whether any pod of a group is ready."""
+        return any(pod.is_ready for pod in self.pods_of(group))
+
+    def group_of(self, key: str) -> GroupPlan | None:
+        """Return a group that is planned or, for what is left of one that is not any more, what is known of it."""
+        planned = self.groups.get(key)
+        if planned is not None:
+            return planned
+        described = [*self.shards_of(key), *(live.metadata for _, live in self.children_of(key))]
+        uids = [each.labels[LABEL_GROUP_UID] for each in described if each.labels.get(LABEL_GROUP_UID)]
+        return former_group(described[0], uids[0]) if uids else None
 
     def put_pools(self) -> set[Key]:
         """Plan the groups of pools anew; returns those that changed."""
@@ -129,7 +256,7 @@ class State:
     def drop_group(self, key: str) -> set[Key]:
         """Note that a group is wanted no more; it goes once no tenant has a place in it."""
         shards = [ShardKey(key, number) for number in range(self.groups[key].shards)]
-        if any(self.members.get(shard) or self._is_erasing(shard) for shard in shards):
+        if any(self.members.get(each) or self.departures.get(each) or self._is_erasing(each) for each in shards):
             return set()
         del self.groups[key]
         return {Key("group", key)}
@@ -172,7 +299,7 @@ class State:
 
     def key_of(self, group: str) -> str:
         """Return the key with which a group's pods are spoken to; "" for a group that is not planned."""
-        plan = self.groups.get(group)
+        plan = self.group_of(group)
         return group_key(self.master_key, group, plan.uid) if plan is not None else ""
 
     def pods_of(self, group: str) -> list[PodRecord]:
@@ -255,6 +382,23 @@ def _refuse(verdict: Verdict, condition: Condition, reason: str, message: str) -
 def group_label(described: Described) -> str:
     """Return the name of the group that an object belongs to, by its label."""
     return described.labels.get("comanda.dev/group", "")
+
+
+def former_group(described: Described, uid: str) -> GroupPlan:
+    """Return a group that is planned no more, as far as its objects tell of it: enough to write its shards."""
+    kind, _, owner = described.annotations.get(ANNOTATION_OWNER, "").partition("/")
+    return GroupPlan(
+        namespace=described.namespace,
+        name=group_label(described),
+        uid=uid,
+        replicas=1,
+        image="",
+        handler=Handler(),
+        database=None,
+        resources=Resources(),
+        scheduling=Scheduling(),
+        tenant=owner if kind == "WhatsAppTenant" else "",
+    )
 
 
 def within_one_volume(group: GroupPlan) -> GroupPlan:

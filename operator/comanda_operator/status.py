@@ -13,14 +13,15 @@ from comanda_contract.names import shard_of
 from comanda_contract.placement import Ring
 from comanda_contract.resources import BotPool, Condition
 from comanda_operator.checks import META_UNAVAILABLE, TOKEN_EXPIRING, Finding
+from comanda_operator.moves import Move, paused_message
 from comanda_operator.plan import MESSAGE_CHARACTERS, GroupPlan, Verdict, webhook_path
 from comanda_operator.records import ConditionRecord, QualityRecord, TenantRecord, TenantStatus
 
 READY = "Ready"
 _AN_EARLIER_ONE = -1
 """A generation that pods have, and that is not the present one."""
-NOT_LOADED, UPDATING, ACKNOWLEDGED = "NotLoaded", "Updating", "Acknowledged"
-_ON_ITS_WAY = frozenset({NOT_LOADED, UPDATING, META_UNAVAILABLE})
+NOT_LOADED, UPDATING, ACKNOWLEDGED, MOVING = "NotLoaded", "Updating", "Acknowledged", "Moving"
+_ON_ITS_WAY = frozenset({NOT_LOADED, UPDATING, MOVING, META_UNAVAILABLE})
 
 
 _ring = lru_cache(256)(Ring)
@@ -53,16 +54,20 @@ def tenant_status(
     acknowledged: Stamp | None,
     group: GroupPlan | None,
     *,
+    move: Move | None = None,
+    waiting: str = "",
     finding: Finding | None = None,
     last_message: str = "",
 ) -> TenantStatus:
     """Return the status of a tenant, its conditions without times.
 
     `wanted` is what pods should have of it, None while it has no place; `acknowledged` is what they say they have;
+    `move` is the step that its move is at, None while it is not moving; `waiting` is why it has not begun to;
     `finding` is what Meta said of it last, None while it was not asked; `last_message` is when its last message came.
     """
+    move = move or Move(verdict.group)
     conditions = [_record(condition) for condition in verdict.conditions]
-    conditions.append(_ready(tenant, verdict, wanted, acknowledged))
+    conditions.append(_ready(tenant, verdict, wanted, acknowledged, move, waiting=waiting))
     finding = finding if verdict.group else None
     if finding is not None:
         conditions.append(finding.condition)
@@ -77,6 +82,9 @@ def tenant_status(
         quality=QualityRecord(finding.rating, finding.limit) if finding is not None else QualityRecord(),
         token_expires_at=finding.token_expires_at if finding is not None else "",
         last_message_time=last_message,
+        moving_from=move.origin,
+        move_phase=move.phase,
+        paused_since=move.since,
         conditions=tuple(conditions),
     )
 
@@ -96,6 +104,9 @@ def status_json(status: TenantStatus) -> dict[str, Any]:
         "credentialsHash": status.credentials_hash,
         "tokenExpiresAt": status.token_expires_at,
         "lastMessageTime": status.last_message_time,
+        "movingFrom": status.moving_from,
+        "movePhase": status.move_phase,
+        "pausedSince": status.paused_since,
         "quality": {name: word for name, word in msgspec.structs.asdict(status.quality).items() if word},
     }
     return {
@@ -159,12 +170,22 @@ def pool_ready(pool: BotPool, group: GroupPlan | None, ready: int) -> Condition:
     return Condition(type=READY, status=status, reason=reason, message=message, observed_generation=generation)
 
 
-def _ready(tenant: TenantRecord, verdict: Verdict, wanted: Stamp | None, acknowledged: Stamp | None) -> ConditionRecord:
+def _ready(
+    tenant: TenantRecord,
+    verdict: Verdict,
+    wanted: Stamp | None,
+    acknowledged: Stamp | None,
+    move: Move,
+    *,
+    waiting: str,
+) -> ConditionRecord:
     generation = tenant.metadata.generation
 
     def ready(status: Literal["True", "False"], reason: str, message: str) -> ConditionRecord:
         return ConditionRecord(READY, status, reason, message, generation)
 
+    if move.since:
+        return ready("False", MOVING, paused_message(move))
     if wanted is None:
         refused = verdict.refused
         reason, message = (refused.reason, refused.message) if refused is not None else (NOT_LOADED, "")
@@ -173,7 +194,7 @@ def _ready(tenant: TenantRecord, verdict: Verdict, wanted: Stamp | None, acknowl
         return ready("False", NOT_LOADED, f"No pod of {wanted.group} has loaded it yet.")
     if acknowledged != wanted:
         return ready("False", UPDATING, f"Pods of {wanted.group} serve it as it was before, and load what is new.")
-    return ready("True", ACKNOWLEDGED, f"The pods of {wanted.group} have loaded it.")
+    return ready("True", ACKNOWLEDGED, waiting or f"The pods of {wanted.group} have loaded it.")
 
 
 def _record(condition: Condition) -> ConditionRecord:

@@ -154,6 +154,7 @@ class Watches:
             *(Key("app", key) for key in state.world.apps),
             *(Key("group", key) for key in {*state.groups, *orphans}),
             *(Key("shard", *key) for key, members in list(state.members.items()) if members),
+            *(Key("shard", *key) for key, departing in list(state.departures.items()) if departing),
             *(key for described in state.shards.values() if (key := _shard_key(described)) is not None),
             Key("apps", ""),
         }
@@ -274,6 +275,8 @@ class Watches:
     def _on_group_pod(self, change: Change[PodRecord]) -> None:
         if self._began:
             self._reconciler.acknowledger.look_again(change.record.group)
+            # One that waits to move may begin, or go on.
+            self._reconciler.enqueue({Key("tenant", key) for key in self._state.moving}, Priority.DRIFT)
 
     def _on_shard(self, change: Change[Described]) -> None:
         key = _shard_key(change.record)

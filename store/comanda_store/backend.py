@@ -52,6 +52,10 @@ class Backend(Protocol):
         """Run an operation of the console's or the catalogue's kind in a transaction of its own, inside one tenant."""
         ...
 
+    async def forget_customers(self) -> None:
+        """Ask the database again who is who: rows went or came without their ids being learnt."""
+        ...
+
     def free_bytes(self) -> int | None:
         """Return how much room the database has, None when that cannot be seen from here."""
         ...

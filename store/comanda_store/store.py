@@ -181,11 +181,11 @@ class Store:
 
     async def erase(self, scope: TenantScope, *, limit: int = 2_000) -> int:
         """Erase one slice of all that is known of a tenant; returns the rows that went, 0 when nothing is left."""
-        return await self._backend.call(scope, lambda c: erase(c, scope, limit))
+        return await self._changing_ids(scope, lambda c: erase(c, scope, limit))
 
     async def note_leaving(self, scope: TenantScope, move: str) -> None:
         """Write down that a tenant leaves this database; no pod of the group works on it any more."""
-        await self._backend.call(scope, lambda c: moves.note(c, scope, moves.LEAVING, move))
+        await self._changing_ids(scope, lambda c: moves.note(c, scope, moves.LEAVING, move))
 
     async def standing(self, scope: TenantScope, move: str) -> Standing:
         """Return what this database has of a tenant's move."""
@@ -210,7 +210,14 @@ class Store:
 
     async def arrive(self, scope: TenantScope, move: str, rest: Mapping[str, Sequence[Row]]) -> bool:
         """Write what is still to be done for a tenant that comes, all or nothing; False when it was there already."""
-        return await self._backend.call(scope, lambda c: moves.arrive(c, scope, move, rest))
+        return await self._changing_ids(scope, lambda c: moves.arrive(c, scope, move, rest))
+
+    async def _changing_ids(self, scope: TenantScope, operation: Callable[[Connection], T]) -> T:
+        """Run an operation after which a customer's id may be another's; every pod does so before it serves again."""
+        try:
+            return await self._backend.call(scope, operation)
+        finally:
+            await self._backend.forget_customers()
 
     async def publish(self, tenants: Sequence[PublishedTenant], actor: str) -> int:
         """Record tenants' current flow and menu versions; returns how many tenants had a new one."""

@@ -317,7 +317,7 @@ class Nodes:
         for pod in await self._cluster.all(PODS, labels="comanda.dev/group"):
             metadata = pod["metadata"]
             if metadata.get("annotations", {}).get(_OWNER) not in sets:
-                await self._cluster.admin.delete(PODS, metadata["namespace"], metadata["name"])
+                await self._end(metadata["namespace"], metadata["name"])
 
     async def _keep(self, stateful: Json) -> None:
         namespace, name = stateful["metadata"]["namespace"], stateful["metadata"]["name"]
@@ -326,7 +326,7 @@ class Nodes:
         pods = {pod["metadata"]["name"]: pod for pod in await self._cluster.all(PODS, namespace, selector)}
         wanted = [f"{name}-{ordinal}" for ordinal in range(stateful["spec"]["replicas"])]
         for pod in pods.keys() - set(wanted):
-            await self._cluster.admin.delete(PODS, namespace, pod)
+            await self._end(namespace, pod)
         for pod in wanted:
             if pod not in pods:
                 await self._start(stateful, pod)
@@ -349,7 +349,23 @@ class Nodes:
             await self._cluster.admin.create(PODS, body)
         except AlreadyExistsError:
             return
-        key = f"{namespace}/{name}"
+        await self._serve(stateful, f"{namespace}/{name}", address)
+        status = {
+            "phase": "Running",
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+            "conditions": [{"type": "Ready", "status": "True"}],
+        }
+        await self._cluster.admin.apply_status(
+            PODS, {"metadata": {"namespace": namespace, "name": name}, "status": status}
+        )
+
+    async def _end(self, namespace: str, name: str) -> None:
+        await self._cluster.admin.delete(PODS, namespace, name)
+
+    async def _serve(self, stateful: Json, key: str, address: str) -> None:
+        """Answer as a pod does."""
+        namespace, labels = key.partition("/")[0], stateful["spec"]["template"]["metadata"]["labels"]
         self.loaded[key] = {}
         app = web.Application()
 
@@ -366,20 +382,21 @@ class Nodes:
             assert int(request.query["since"]) >= 0  # what is older is told all the same: twice told is no news
             return web.json_response({"last_messages": self.last_messages})
 
-        app.add_routes([web.get("/readyz", readyz), web.get("/v1/activity", activity)])
+        async def moves(request: web.Request) -> web.Response:
+            """Answer as a pod with an empty database; `bot_pods.py` has real ones."""
+            if request.path.endswith("/rest"):
+                return web.json_response({"parts": {}})
+            if request.method == "POST":
+                return web.Response(status=204)
+            is_page = "/parts/" in request.path
+            return web.json_response({"rows": []} if is_page else {"left": False, "arrived": False})
+
+        routes = [web.get("/readyz", readyz), web.get("/v1/activity", activity)]
+        app.add_routes([*routes, web.route("*", "/v1/moves/{number}{rest:.*}", moves)])
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, address, self.port).start()
-        status = {
-            "phase": "Running",
-            "podIP": address,
-            "podIPs": [{"ip": address}],
-            "conditions": [{"type": "Ready", "status": "True"}],
-        }
-        await self._cluster.admin.apply_status(
-            PODS, {"metadata": {"namespace": namespace, "name": name}, "status": status}
-        )
 
     async def _load(self, pod: Json, labels: dict[str, str]) -> None:
         metadata = pod["metadata"]
@@ -389,13 +406,16 @@ class Nodes:
             return
         group = f"{metadata['namespace']}/{labels['comanda.dev/group']}"
         secret = bytes.fromhex(group_key(MASTER_KEY, group, labels["comanda.dev/group-uid"]))
-        shards = await self._cluster.all(
+        found = await self._cluster.all(
             SECRETS, metadata["namespace"], f"comanda.dev/shard,comanda.dev/group={labels['comanda.dev/group']}"
         )
-        self.loaded[key] = {
-            f"shard-{each['metadata']['labels']['comanda.dev/shard']}": _digest(secret, each) for each in shards
-        }
+        shards = {f"shard-{each['metadata']['labels']['comanda.dev/shard']}": each for each in found}
+        self._mount(key, secret, shards)
         self._seen[metadata["uid"]] = touched
+
+    def _mount(self, key: str, _secret: bytes, shards: Mapping[str, Json]) -> None:
+        """Give a pod the shards of its group."""
+        self.loaded[key] = {name: _digest(_secret, each) for name, each in shards.items()}
 
 
 _OWNER = "tests/stateful-set"

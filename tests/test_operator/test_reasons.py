@@ -24,7 +24,7 @@ def words() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
-    return {word for word in found if re.fullmatch(r"[A-Z][a-z]+([A-Z][a-z]+)+|Updating", word)} - OTHER_WORDS
+    return {word for word in found if re.fullmatch(r"[A-Z][a-z]+([A-Z][a-z]+)+|Updating|Moving", word)} - OTHER_WORDS
 
 
 def test_every_reason_is_explained_and_none_that_nobody_gives() -> None:

@@ -64,6 +64,18 @@ async def test_a_tenant_that_was_erased_may_come_back(store: Store, db: Database
     assert (await rows(db, NAPOLI))["inbox"] == 1
 
 
+async def test_ids_that_went_to_others_are_not_taken_for_those_who_had_them(store: Store, db: Database) -> None:
+    mine = replace(MESSAGE, tenant=NAPOLI.tenant, phone_number_id=NAPOLI.phone_number_id)
+    others = replace(MESSAGE, tenant=FAROL.tenant, phone_number_id=FAROL.phone_number_id, phone="56933334444")
+    await store.ingest([mine])
+    while await store.erase(NAPOLI):
+        pass
+    await store.ingest([others])
+    await store.ingest([mine])
+    owners = await db.sql("select i.tenant, k.tenant from inbox i join customers k on k.id = i.customer_id order by 1")
+    assert owners == [(FAROL.tenant, FAROL.tenant), (NAPOLI.tenant, NAPOLI.tenant)]
+
+
 async def test_who_names_no_tenant_erases_nothing(database: DatabaseUrls) -> None:
     connection = await asyncpg.connect(database.service, timeout=10)
     with pytest.raises(asyncpg.PostgresError, match="needs a tenant"):

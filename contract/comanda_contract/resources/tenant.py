@@ -334,6 +334,12 @@ class WhatsAppTenantStatus(StatusBase):
         description="Bot group that the tenant is leaving, as namespace/name. It is there while a move is under way.",
         examples=["comanda/pool-default"],
     )
+    move_phase: Literal["Pausing", "Copying", "Loading", "Erasing"] | None = Field(
+        default=None,
+        description="What is being done for a move: pods of the old group finish, data are copied, pods of the new "
+        "group load the tenant, and at last, with webhooks answered again, the old group's data are erased.",
+        examples=["Copying"],
+    )
     paused_since: Timestamp | None = Field(
         default=None,
         description="Since when the tenant's webhooks are held back for a move, in UTC; Meta brings them again.",

@@ -11,12 +11,12 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from comanda_contract.names import shard_name
-from comanda_contract.tenancy import CredentialShard, Erasure, TenantSettings, TenantShard, shard_digest
+from comanda_contract.tenancy import CredentialShard, Departure, Erasure, TenantSettings, TenantShard, shard_digest
 from comanda_kube.resources import Json
 from comanda_operator.manifests.names import (
     ANNOTATION_CONTENT,
@@ -48,6 +48,14 @@ class Source:
     """Generation, version of the Secret, version of the ConfigMap, generation of the app."""
 
 
+class Leaving(msgspec.Struct, frozen=True):
+    """A tenant that moves to another group: its number, the name of the move, and what a deletion would mean."""
+
+    phone_number_id: str
+    move: str
+    deletion_policy: Literal["Retain", "Delete"] = "Retain"
+
+
 class Notes(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of a shard's tenants, kept on the shard: a new leader knows it without reading all sources again."""
 
@@ -57,6 +65,8 @@ class Notes(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tenants that pods are told nothing of."""
     erasing: dict[str, str] = {}
     """Tenants that are no more and whose data pods are to erase, with their numbers."""
+    leaving: dict[str, Leaving] = {}
+    """Tenants that move to another group."""
 
 
 def read_notes(annotation: str) -> Notes:
@@ -83,15 +93,21 @@ class Shard:
 
 
 def sources_digest(
-    group_uid: str, sources: Iterable[Source], held: Iterable[str] = (), erasing: Iterable[str] = ()
+    group_uid: str,
+    sources: Iterable[Source],
+    held: Iterable[str] = (),
+    erasing: Iterable[str] = (),
+    leaving: Mapping[str, Leaving] | None = None,
 ) -> str:
     """Return the digest of all that a shard is made from; the order of its tenants does not matter.
 
     `held` are tenants whose deletion is doubted: they stay in their shards, and leave them when that is over. `erasing`
-    are those whose data are to be erased.
+    are those whose data are to be erased, `leaving` those that move to another group.
     """
     rows = sorted((each.tenant, each.uid, *each.versions) for each in sources)
-    known = [FORMAT, group_uid, rows, sorted(held), *([sorted(erasing)] if erasing else [])]
+    known: list[Any] = [FORMAT, group_uid, rows, sorted(held), *([sorted(erasing)] if erasing else [])]
+    if leaving:
+        known.append(sorted((name, each.move) for name, each in leaving.items()))
     return hashlib.sha256(msgspec.json.encode(known)).hexdigest()[:32]
 
 
@@ -106,8 +122,12 @@ def make_shard(
     ordered = tuple(sorted(tenants, key=lambda each: each.phone_number_id))
     notes = notes or Notes()
     erase = tuple(Erasure(tenant=tenant, phone_number_id=number) for tenant, number in sorted(notes.erasing.items()))
+    leaving = tuple(
+        Departure(tenant=tenant, phone_number_id=each.phone_number_id, move=each.move)
+        for tenant, each in sorted(notes.leaving.items())
+    )
     files = {
-        TENANTS_FILE: _encode(TenantShard(tenants=ordered, erase=erase)),
+        TENANTS_FILE: _encode(TenantShard(tenants=ordered, erase=erase, leaving=leaving)),
         CREDENTIALS_FILE: _encode(CredentialShard(access_tokens=dict(sorted(tokens.items())))),
     }
     return Shard(sources, content_digest(key, files), notes, files)

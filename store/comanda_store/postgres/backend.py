@@ -183,6 +183,10 @@ class PostgresBackend:
         except _FAILURES as error:
             raise _told(error) from None
 
+    async def forget_customers(self) -> None:
+        """See `Backend`."""
+        self._aliases.clear()
+
     def free_bytes(self) -> int | None:
         """See `Backend`; the server's disks cannot be seen from here."""
         return None

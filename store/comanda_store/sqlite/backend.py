@@ -124,6 +124,10 @@ class SqliteBackend:
 
         return await self._in_thread(run)
 
+    async def forget_customers(self) -> None:
+        """See `Backend`; SQLite gives the id of a row that went to another one."""
+        await self._in_thread(self._aliases.clear)
+
     def free_bytes(self) -> int:
         """See `Backend`."""
         room = os.statvfs(self._path.parent)
