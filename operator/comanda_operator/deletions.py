@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 FEW = 10
+FEWEST = 2
 PERCENT = 5
 
 CONFIRM_NAME = "comanda-operator"
@@ -17,8 +18,11 @@ CONFIRM_KEY = "confirmDeletions"
 
 
 def is_doubtful(gone: int, known: int) -> bool:
-    """Tell whether so many of all known tenants are too many to be gone at once: more than 10, or than 5 %."""
-    return gone > max(FEW, known * PERCENT // 100)
+    """Tell whether so many of all known tenants are too many to be gone at once: more than 10 and than 5 %, or all.
+
+    One or two may well be all that there were, where somebody tries it out.
+    """
+    return gone > max(FEW, known * PERCENT // 100) or (gone == known and gone > FEWEST)
 
 
 class Deletions:

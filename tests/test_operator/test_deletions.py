@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comanda_kube.errors import NotFoundError
 from comanda_kube.resources import CONFIG_MAPS
 from comanda_operator.deletions import CONFIRM_KEY, CONFIRM_NAME, Deletions, is_doubtful
 from comanda_operator.reconcile import POOLS, TENANTS
 from tests.harness import until
-from tests.test_operator.cluster import HOME, SOURCE, Cluster, Nodes, cluster
+from tests.test_operator.cluster import HOME, ROOT, SOURCE, Cluster, Nodes, cluster
+from tests.test_router.directory_cluster import CRDS
 
 MANY = 14
+CRD = yaml.safe_load((ROOT / "crds" / "whatsapptenants.yaml").read_text())
 
 
 @pytest.mark.parametrize(
     ("gone", "known", "doubtful"),
-    [(1, 1, False), (10, 10, False), (11, 11, True), (500, 10_000, False), (501, 10_000, True)],
+    [
+        (1, 1, False),
+        (2, 2, False),
+        (3, 3, True),
+        (10, 10, True),
+        (10, 11, False),
+        (11, 12, True),
+        (500, 10_000, False),
+        (501, 10_000, True),
+    ],
 )
-def test_more_than_ten_and_more_than_a_twentieth_are_doubted(gone: int, known: int, *, doubtful: bool) -> None:
+def test_more_than_ten_and_more_than_a_twentieth_are_doubted_and_so_are_all(
+    gone: int, known: int, *, doubtful: bool
+) -> None:
     assert is_doubtful(gone, known) == doubtful
 
 
@@ -131,3 +147,46 @@ async def test_a_pool_that_vanishes_with_its_tenants_stays_until_that_is_confirm
                 return await site.objects_of(f"{HOME}/pool-default") == {}
 
             await until(is_gone, what="the pool is gone")
+
+
+@pytest.mark.timeout(240)
+async def test_a_crd_that_is_deleted_by_mistake_takes_nothing_away_from_few_tenants_either(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as site:
+        await site.app()
+        await site.pool()
+        shop = await site.namespace()
+        names = ["napoli", "farol", "sur"]
+        for name in names:
+            await site.tenant(shop, name, deletionPolicy="Delete")
+        everybody = {f"{shop}/{name}" for name in names}
+        async with site.operator() as operator, Nodes(site).running():
+            for name in names:
+                await site.becomes(TENANTS, shop, name, "Acknowledged")
+            await site.admin.delete(CRDS, "", CRD["metadata"]["name"])
+
+            async def is_held() -> bool:
+                return bool((await operator.health()).get("deletions_held") == len(names))
+
+            await until(is_held, what="the deletions are doubted")
+
+            async def is_gone() -> bool:
+                return await site.get(CRDS, "", CRD["metadata"]["name"]) == {}
+
+            async def is_served() -> bool:
+                with suppress(NotFoundError):
+                    return await site.all(TENANTS) == []
+                return False
+
+            await until(is_gone)
+            await operator.kill()
+            await operator.again()
+            await site.admin.apply(CRDS, CRD)
+            await until(is_served)
+            await until(operator.leads)
+            await until(operator.is_idle)
+            assert await served(site) == everybody
+            for name in names:
+                await site.tenant(shop, name, deletionPolicy="Delete")
+            for name in names:
+                await site.becomes(TENANTS, shop, name, "Acknowledged")
+            assert (await operator.health())["deletions_held"] == 0
