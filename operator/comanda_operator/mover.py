@@ -16,7 +16,7 @@ import structlog
 
 from comanda_contract.moves import MOVES_PATH, PARTS, Page, Rest, Standing
 from comanda_operator.live import PodRecord
-from comanda_operator.moves import Move
+from comanda_operator.moves import Move, move_of
 from comanda_operator.state import State
 
 _log = structlog.get_logger()
@@ -40,11 +40,11 @@ class MoveError(Exception):
 
 
 class Mover:
-    """Copies tenants; `on_copied` is told of each whose data have arrived."""
+    """Asks and copies; `on_done` is told of each tenant whose step is done."""
 
-    def __init__(self, state: State, on_copied: Callable[[str], None], *, port: int) -> None:
+    def __init__(self, state: State, on_done: Callable[[str], None], *, port: int) -> None:
         self._state = state
-        self._on_copied = on_copied
+        self._on_done = on_done
         self._port = port
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(_AT_ONCE)
@@ -55,64 +55,68 @@ class Mover:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks.values():
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._session.close()
 
-    def copy(self, tenant: str, move: Move) -> None:
-        """Have a tenant copied that its old pods have let go of, if that is not being done already."""
+    def go_on(self, tenant: str, move: Move) -> None:
+        """Do what the step of a move asks for, if that is not being done already."""
         key = (tenant, move.name)
-        if key in self._tasks or key in self._state.copied:
+        done = self._state.copied if move.phase == "Copying" else self._state.looked_at
+        if key in self._tasks or key in done:
             return
-        task = self._tasks[key] = asyncio.create_task(self._copy_until_done(tenant, move), name=f"move {tenant}")
-        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+        self._tasks[key] = asyncio.create_task(self._work_on(tenant, move), name=f"move {tenant}")
 
-    async def _copy_until_done(self, tenant: str, move: Move) -> None:
+    async def _work_on(self, tenant: str, move: Move) -> None:
+        try:
+            await self._until_done(tenant, move)
+        finally:
+            del self._tasks[tenant, move.name]  # the next step may begin at once
+        self._on_done(tenant)
+
+    async def _until_done(self, tenant: str, move: Move) -> None:
         pause = FIRST_PAUSE
         while self._is_wanted(tenant, move):
             try:
                 async with self._places:
-                    rows = await self._copy(tenant, move)
+                    await (self._copy(tenant, move) if move.phase == "Copying" else self._look(tenant, move))
             except MoveError as error:
-                _log.warning("move_interrupted", tenant=tenant, code=error.code, again=pause)
+                _log.warning("move_interrupted", tenant=tenant, phase=move.phase, code=error.code, again=pause)
             except Exception:  # noqa: BLE001 - nobody awaits this task; what it does is begun again
                 _log.exception("move_broken", tenant=tenant)
             else:
-                if rows is None:
-                    self._state.sharing.add(frozenset({move.origin, move.group}))
-                    _log.error("move_refused", tenant=tenant, reason="both groups work on one database")
-                else:
-                    _log.info("tenant_copied", tenant=tenant, rows=rows)
-                    self._state.copied.add((tenant, move.name))
-                self._on_copied(tenant)
                 return
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _is_wanted(self, tenant: str, move: Move) -> bool:
         known = self._state.world.tenants.get(tenant)
-        return known is not None and known.status.move_phase == "Copying" and known.status.paused_since == move.since
+        return known is not None and move_of(known) == move
 
-    async def _copy(self, tenant: str, move: Move) -> int | None:
-        """Copy all of a tenant; returns how many rows, None where both groups have one database. Raises `MoveError`."""
-        known = self._state.world.tenants.get(tenant)
-        if known is None:
-            raise MoveError("gone")
-        number = known.spec.phone_number_id
-        origin, destination = self._pod(move.origin, number), self._pod(move.group, number)
+    async def _look(self, tenant: str, move: Move) -> None:
+        """See that pods of both groups know of a move what they should, before any data are touched."""
+        origin, destination = self._pods(tenant, move)
         named = {"tenant": tenant, "move": move.name}
-        standing = await self._get(Standing, destination, "", named)
-        if standing.left:
-            return None
-        if standing.arrived:
-            return 0
-        rows = 0
-        for part in PARTS:
-            rows += await self._copy_part((origin, destination), part, tenant, move)
-        rest = await self._get(Rest, origin, "/rest", {"move": move.name}, method="POST")
-        await self._call(destination, "POST", "/arrival", named, msgspec.json.encode(rest))
-        return rows + sum(map(len, rest.parts.values()))
+        if not (await self._get(Standing, origin, "", named)).left:
+            raise MoveError("not_let_go")
+        if (await self._get(Standing, destination, "", named)).left:
+            self._state.sharing.add(frozenset({move.origin, move.group}))
+            _log.error("move_refused", tenant=tenant, reason="both groups work on one database")
+        self._state.looked_at.add((tenant, move.name))
+
+    async def _copy(self, tenant: str, move: Move) -> None:
+        origin, destination = self._pods(tenant, move)
+        named = {"tenant": tenant, "move": move.name}
+        if not (await self._get(Standing, destination, "", named)).arrived:
+            rows = 0
+            for part in PARTS:
+                rows += await self._copy_part((origin, destination), part, tenant, move)
+            rest = await self._get(Rest, origin, "/rest", {"move": move.name}, method="POST")
+            await self._call(destination, "POST", "/arrival", named, msgspec.json.encode(rest))
+            _log.info("tenant_copied", tenant=tenant, rows=rows + sum(map(len, rest.parts.values())))
+        self._state.copied.add((tenant, move.name))
 
     async def _copy_part(self, pods: tuple[_Pod, _Pod], part: str, tenant: str, move: Move) -> int:
         origin, destination = pods
@@ -129,6 +133,13 @@ class Mover:
             if page.after is None:
                 return rows
             after = msgspec.json.encode(page.after).decode()
+
+    def _pods(self, tenant: str, move: Move) -> tuple[_Pod, _Pod]:
+        known = self._state.world.tenants.get(tenant)
+        if known is None:
+            raise MoveError("gone")
+        number = known.spec.phone_number_id
+        return self._pod(move.origin, number), self._pod(move.group, number)
 
     def _pod(self, group: str, number: str) -> _Pod:
         found = next((pod for pod in self._state.pods_of(group) if pod.is_ready and pod.address), None)

@@ -2,7 +2,7 @@
 
     phase     status.group   shard it leaves   shard it comes to   goes on when
     –         origin         serves it         –                   pods of both are ready
-    Pausing   destination    leaving           –                   the origin's pods have let go of it
+    Pausing   destination    leaving           –                   the origin's pods have let go of it, both answer
     Copying   destination    leaving           –                   its data are in the destination's database
     Loading   destination    leaving           serves it           the destination's pods have loaded it
     Erasing   destination    to be erased      serves it           the origin's pods have erased it
@@ -49,6 +49,9 @@ class Facts:
     shares_database: bool = False
     """Both groups were found to work on one database."""
     left: bool = False
+    """The old group's pods have let go of it."""
+    both_answer: bool = False
+    """Pods of both groups were asked: the old ones have given the tenant up, the new ones have another database."""
     copied: bool = False
     loaded: bool = False
     erased: bool = False
@@ -85,11 +88,13 @@ def next_move(now: Move, wanted: str, facts: Facts, time: str) -> Move:
             after = Move(wanted, now.group, time, "Pausing")
         case "Pausing" if wanted == now.origin:
             after = Move(now.origin)
-        case "Copying" if facts.shares_database:
+        case "Pausing" if facts.shares_database:
             after = Move(now.origin)
-        case "Pausing" if facts.left:
+        case "Pausing" if facts.left and facts.both_answer:
             after = now._replace(phase="Copying")
-        case "Pausing" | "Copying" if facts.copied or nothing_to_bring:
+        case "Pausing" if nothing_to_bring:
+            after = now._replace(phase="Loading")
+        case "Copying" if facts.copied or nothing_to_bring:
             after = now._replace(phase="Loading")
         case "Loading" if facts.loaded:
             after = now._replace(phase="Erasing", since="")

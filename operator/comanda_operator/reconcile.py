@@ -217,9 +217,10 @@ class Reconciler:
         if tenant.key not in state.moving:
             return Move(wanted)
         before = move_of(tenant)
-        if before.phase == "Copying":
-            self._mover.copy(tenant.key, before)
-        move = next_move(before, wanted or before.group, state.facts(tenant, wanted), _now())
+        facts = state.facts(tenant, wanted)
+        if before.phase == "Copying" or (before.phase == "Pausing" and facts.left):
+            self._mover.go_on(tenant.key, before)
+        move = next_move(before, wanted or before.group, facts, _now())
         if move.phase != before.phase:
             _log.info("tenant_moves", tenant=tenant.key, origin=before.origin or before.group, phase=move.phase)
         if before.phase == "Loading" and move.phase == "Erasing":

@@ -84,6 +84,8 @@ class State:
     """Tenants that move, or wait to."""
     left: set[tuple[str, str]] = field(default_factory=set)
     """Tenant and move: the pods of the group that it leaves have let go of it."""
+    looked_at: set[tuple[str, str]] = field(default_factory=set)
+    """Tenant and move: pods of both groups know of it what they should."""
     copied: set[tuple[str, str]] = field(default_factory=set)
     """Tenant and move: its data have arrived."""
     moved_out: set[tuple[str, str]] = field(default_factory=set)
@@ -198,7 +200,7 @@ class State:
 
     def _forget_move(self, key: str) -> None:
         self.moving.discard(key)
-        for known in (self.left, self.copied, self.moved_out):
+        for known in (self.left, self.looked_at, self.copied, self.moved_out):
             known -= {each for each in known if each[0] == key}
 
     def facts(self, tenant: TenantRecord, wanted: str) -> Facts:
@@ -209,13 +211,20 @@ class State:
         acknowledged = self.acknowledged.get(key)
         return Facts(
             origin_exists=self.group_of(origin) is not None,
-            can_begin=self.has_ready_pods(origin) and self.has_ready_pods(destination) and under_way < AT_ONCE,
+            can_begin=self.has_ready_pods(origin) and self._stands(destination) and under_way < AT_ONCE,
             shares_database=self.share_database(origin, destination),
             left=(key, move.name) in self.left,
+            both_answer=(key, move.name) in self.looked_at,
             copied=(key, move.name) in self.copied,
             loaded=acknowledged is not None and acknowledged.group == destination,
             erased=(key, origin) in self.moved_out,
         )
+
+    def _stands(self, group: str) -> bool:
+        """Tell whether a group has pods that will stay: those of one that was just removed are ready to the last."""
+        live = self.objects.get("StatefulSet", {}).get(group)
+        is_staying = live is not None and not live.metadata.deletion_timestamp and live.status.ready_replicas > 0
+        return is_staying and self.has_ready_pods(group)
 
     def share_database(self, group: str, other: str) -> bool:
         """Tell whether two groups were found to work on one database."""

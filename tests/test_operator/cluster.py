@@ -332,8 +332,10 @@ class Nodes:
                 await self._start(stateful, pod)
             elif not self.frozen:
                 await self._load(pods[pod], labels)
-        status = {"replicas": len(wanted), "readyReplicas": len(pods), "observedGeneration": 1}
-        if stateful.get("status", {}).get("readyReplicas") != len(pods):
+        uid = stateful["metadata"]["uid"]
+        ready = sum(pod["metadata"].get("annotations", {}).get(_OWNER) == uid for pod in pods.values())
+        status = {"replicas": len(wanted), "readyReplicas": ready, "observedGeneration": 1}
+        if stateful.get("status", {}).get("readyReplicas") != ready:
             body = {"metadata": {"namespace": namespace, "name": name}, "status": status}
             await self._cluster.admin.apply_status(STATEFUL_SETS, body)
 
@@ -388,8 +390,10 @@ class Nodes:
                 return web.json_response({"parts": {}})
             if request.method == "POST":
                 return web.Response(status=204)
-            is_page = "/parts/" in request.path
-            return web.json_response({"rows": []} if is_page else {"left": False, "arrived": False})
+            if "/parts/" in request.path:
+                return web.json_response({"rows": []})
+            group = f"{namespace}/{labels['comanda.dev/group']}"
+            return web.json_response({"left": request.query["move"].startswith(f"{group}>"), "arrived": False})
 
         routes = [web.get("/readyz", readyz), web.get("/v1/activity", activity)]
         app.add_routes([*routes, web.route("*", "/v1/moves/{number}{rest:.*}", moves)])
