@@ -275,8 +275,7 @@ class Watches:
     def _on_group_pod(self, change: Change[PodRecord]) -> None:
         if self._began:
             self._reconciler.acknowledger.look_again(change.record.group)
-            # One that waits to move may begin, or go on.
-            self._reconciler.enqueue({Key("tenant", key) for key in self._state.moving}, Priority.DRIFT)
+            self._look_at_moves()
 
     def _on_shard(self, change: Change[Described]) -> None:
         key = _shard_key(change.record)
@@ -289,8 +288,13 @@ class Watches:
             return
         if group_label(described):
             self._reconciler.enqueue({Key("group", f"{described.namespace}/{group_label(described)}")}, Priority.DRIFT)
+            self._look_at_moves()
         else:
             self._reconciler.enqueue({Key("apps", "")}, Priority.DRIFT)
+
+    def _look_at_moves(self) -> None:
+        """Look at tenants that move: with pods that came one that waits may begin, or go on."""
+        self._reconciler.enqueue({Key("tenant", key) for key in self._state.moving}, Priority.DRIFT)
 
     def _look_at(self, tenants: set[str], priority: Priority) -> None:
         if not self._began:
