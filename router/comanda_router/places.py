@@ -92,16 +92,18 @@ class Places:
         moved = {name for name, group in groups.items() if group is not self._groups.get(name)}
         moved |= self._groups.keys() - groups.keys()
         plan = Plan(directory.generation, self.entries.copy(), self.homes.copy(), self._accounts.copy(), groups)
+        moves: list[tuple[str, str, str]] = []
         for number, now in self._changes(directory.numbers):
             was = plan.entries.get(number)
             if was is None or now is None or (was.group, was.ready) != (now.group, now.ready):
                 moved |= {entry.group for entry in (was, now) if entry is not None}
-            _note_account(plan.accounts, number, was, now)
+            moves.append((number, _account_of(was), _account_of(now)))
             if now is not None:
                 plan.entries[number] = now
             else:
                 del plan.entries[number]
                 plan.homes.pop(number, None)
+        _note_accounts(plan.accounts, moves)
         _place(plan, moved)
         return plan
 
@@ -188,18 +190,32 @@ def _place(plan: Plan, groups: Collection[str]) -> None:
             plan.homes[number] = home
 
 
-def _note_account(
-    accounts: dict[str, tuple[str, ...]], number: str, was: NumberEntry | None, now: NumberEntry | None
-) -> None:
-    before, after = (entry.waba_id if entry is not None else "" for entry in (was, now))
-    if before == after:
-        return
-    if before:
-        accounts[before] = tuple(each for each in accounts[before] if each != number)
-        if not accounts[before]:
-            del accounts[before]
-    if after:
-        accounts[after] = (*accounts.get(after, ()), number)
+def _account_of(entry: NumberEntry | None) -> str:
+    return entry.waba_id if entry is not None else ""
+
+
+def _note_accounts(accounts: dict[str, tuple[str, ...]], moves: Iterable[tuple[str, str, str]]) -> None:
+    """Take numbers out of one account and into another: each with the one before and the one after, "" for none.
+
+    Each account is put together once: one may have a hundred thousand numbers, which may all come or go together.
+    """
+    leaving: dict[str, set[str]] = {}
+    coming: dict[str, list[str]] = {}
+    for number, before, after in moves:
+        if before == after:
+            continue
+        if before:
+            leaving.setdefault(before, set()).add(number)
+        if after:
+            coming.setdefault(after, []).append(number)
+    for account in leaving.keys() | coming.keys():
+        gone: Collection[str] = leaving.get(account, ())
+        stay = [number for number in accounts.get(account, ()) if number not in gone]
+        members = (*stay, *coming.get(account, ()))
+        if members:
+            accounts[account] = members
+        else:
+            del accounts[account]
 
 
 def _spread(group: _Live, numbers: Sequence[str]) -> dict[str, str]:

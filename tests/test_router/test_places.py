@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comanda_contract.directory import Directory, Group, NumberEntry, PodEndpoint
-from comanda_router.places import Places
+from comanda_router.places import Places, _note_accounts
 
 
 def directory(*pods: PodEndpoint, ready: bool = True, generation: int = 1, uid: str = "u") -> Directory:
@@ -138,3 +138,24 @@ def test_what_is_in_force_follows_from_the_last_directory_alone(history: list[Di
             assert set(changed.of_account(app, waba)) == {
                 entry.phone_number_id for entry in history[-1].numbers if (entry.app, entry.waba_id) == (app, waba)
             }
+
+
+class Written(dict[str, tuple[str, ...]]):
+    """Accounts that count how often one is put together."""
+
+    def __init__(self) -> None:
+        self.writes = 0
+
+    def __setitem__(self, account: str, numbers: tuple[str, ...]) -> None:
+        self.writes += 1
+        super().__setitem__(account, numbers)
+
+
+def test_an_account_is_put_together_once_however_many_numbers_come_and_go() -> None:
+    accounts, numbers = Written(), [str(number) for number in range(1000)]
+    _note_accounts(accounts, [(number, "", "W1") for number in numbers])
+    assert (accounts, accounts.writes) == ({"W1": tuple(numbers)}, 1)
+    _note_accounts(accounts, [(number, "W1", "W2" if number in numbers[1:500] else "") for number in numbers[1:]])
+    assert (accounts, accounts.writes) == ({"W1": ("0",), "W2": tuple(numbers[1:500])}, 3)
+    _note_accounts(accounts, [("0", "W1", ""), ("new", "", "W2"), ("1", "W2", "W2")])
+    assert (accounts, accounts.writes) == ({"W2": (*numbers[1:500], "new")}, 4)
