@@ -1,7 +1,7 @@
 """One keep-alive HTTP/1.1 connection to a pod, for the one request that the router makes.
 
 A general client costs more for a request than everything else that a webhook needs: this one writes prepared bytes,
-knows the head of an answer again that it has read once, and leaves reading any other to a full parser.
+knows an answer again that it has read once, and leaves reading any other to a full parser.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ ANSWER_BYTES = MAX_BATCH * 256
 """No pod's answer to a batch is longer."""
 
 _END = b"\r\n\r\n"
-_known_heads: dict[bytes, int] = {}
-"""Heads of complete answers with status 200 on connections that stay open, and how many bytes of body followed. Pods'
-heads differ by length and date alone, so those of the last second are enough."""
-_KNOWN_HEADS = 512
+_known: dict[bytes, bytes] = {}
+"""Complete answers with status 200 on connections that stay open, and the body of each. Pods' answers to batches of the
+same size differ by their date alone, so those of the last second are enough."""
+_KNOWN = 512
+_KNOWN_BYTES = 4096
+"""A longer answer is to a batch that is large: reading it costs little for each delivery."""
 
 
 class Owner(Protocol):
@@ -41,8 +43,8 @@ class PodConnection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._parser = HttpResponseParser(self)
         self._content = b""
-        self._read = 0, 0
-        """Status and length of the last answer that the parser has read."""
+        self._read = 0, b""
+        """Status and body of the last answer that the parser has read."""
         self._busy = False
         self.answers = 0
         """Requests that this connection has carried to their end."""
@@ -74,15 +76,13 @@ class PodConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read an answer, or a piece of one."""
-        if self._busy and not self.answering:
-            begin = data.find(_END) + len(_END)
-            if _known_heads.get(data[:begin]) == len(data) - begin:
-                self._complete(200, data[begin:])
-                return
-            self.answering = True
-            self._learn(data, begin)
-        else:
+        if self.answering or not self._busy:
             self._feed(data)
+        elif (content := _known.get(data)) is not None:
+            self._complete(200, content)
+        else:
+            self.answering = True
+            self._learn(data)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Tell the owner, unless it was the owner who closed."""
@@ -92,13 +92,15 @@ class PodConnection(asyncio.Protocol):
 
     # Reading
 
-    def _learn(self, data: bytes, begin: int) -> None:
+    def _learn(self, data: bytes) -> None:
         answers = self.answers
         self._feed(data)
-        if self.answers > answers and not self.closing and self._read == (200, len(data) - begin):
-            if len(_known_heads) >= _KNOWN_HEADS:
-                _known_heads.clear()
-            _known_heads[data[:begin]] = len(data) - begin
+        status, content = self._read
+        whole = data.find(_END) + len(_END) + len(content) == len(data) <= _KNOWN_BYTES
+        if self.answers > answers and status == 200 and whole and not self.closing:
+            if len(_known) >= _KNOWN:
+                _known.clear()
+            _known[data] = content
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -123,7 +125,7 @@ class PodConnection(asyncio.Protocol):
             return
         if not self._parser.should_keep_alive():
             self._transport.close()
-        self._read = status, len(content)
+        self._read = status, content
         self._complete(status, content)
 
     def _complete(self, status: int, content: bytes) -> None:

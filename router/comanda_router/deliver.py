@@ -112,17 +112,22 @@ class Line:
             self._plan(self)
         return True
 
-    def look(self, now: float) -> None:
-        """Refuse what is past its deadline, give a pod that stalls its rest, and probe one that has had it."""
+    def look(self, now: float) -> bool:
+        """Refuse what is past its deadline, give a pod that stalls its rest, and probe one that has had it.
+
+        False when there is nothing to look for before something is to be delivered again.
+        """
         while self._waiting and self._waiting[0].due <= now:
             LIMITS.counts["deadline"] += 1
             self._taken().refuse()
         if self._batch is not None:
             self._look_at(self._batch, now)
-        elif self.breaker.wants_probe(now):
-            self._send(Batch((), 0, 0, now))
+        elif self.breaker.is_open:
+            if self.breaker.wants_probe(now):
+                self._send(Batch((), 0, 0, now))
         elif self._connection is not None and now - self._idle_since > IDLE_SECONDS:
             self._drop()
+        return self.busy or self.breaker.is_open
 
     def close(self) -> None:
         """Close the connection; what is still on its way is refused."""
@@ -143,9 +148,11 @@ class Line:
         answers = self._read(batch, status, content, now)
         position = 0
         for parcel in batch.parcels:
-            end = position + parcel.count
-            parcel.settle(None if answers is None else answers[position:end])
-            position = end
+            if answers is None:
+                parcel.settle(None)
+            else:
+                parcel.settle(answers[position : position + parcel.count])
+                position += parcel.count
         if self._waiting and not self._flush_planned:
             self._flush_planned = True
             self._plan(self)
@@ -361,9 +368,6 @@ class Lines:
         loop = asyncio.get_running_loop()
         now = monotonic()
         self._looks += 1
-        awake = self._awake if self._looks % LOOKS_AT_ALL else set(self._lines.values())
-        self._awake = set()
-        for line in awake:
-            line.look(now)
-        self._awake.update(line for line in awake if line.busy or line.breaker.is_open)
+        awake = self._awake if self._looks % LOOKS_AT_ALL else self._lines.values()
+        self._awake = {line for line in awake if line.look(now)}
         self._looking = loop.call_later(LOOK_SECONDS, self._look)

@@ -7,6 +7,7 @@ and nothing that would change how the message is framed or answered. All else is
 from __future__ import annotations
 
 import re
+from binascii import unhexlify
 from typing import Literal
 
 from comanda_contract.names import DEFAULT_APP
@@ -25,7 +26,7 @@ _OTHERS = (
     rb"[!#$%&'*+.^_`|~0-9a-z-]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*"
 )
 _LENGTH = rb"content-length:[ \t]*([0-9]{1,7})[ \t]*\r\n"
-_SIGNATURE = rb"x-hub-signature-256:[ \t]*(sha256=[0-9a-f]{64})[ \t]*\r\n"
+_SIGNATURE = rb"x-hub-signature-256:[ \t]*sha256=([0-9a-f]{64})[ \t]*\r\n"
 _FIELDS = re.compile(
     _OTHERS
     + rb"(?:" + _LENGTH + _OTHERS + _SIGNATURE + rb"|" + _SIGNATURE + _OTHERS + _LENGTH + rb")"
@@ -38,7 +39,7 @@ _TRACE = b"traceparent:"
 _TRACES = re.compile(rb"(?:^|\n)traceparent:([^\r]*+)\r")
 
 Head = tuple[str, bytes, int, int, str]
-"""What a usual head says: the app, the signature, where the body begins and ends, and its `traceparent` or ""."""
+"""What a usual head says: the app, the signature's digest, where the body begins and ends, its `traceparent` or ""."""
 
 
 def read_head(data: bytes, start: int) -> Head | Literal["unfinished", "unusual"]:
@@ -59,9 +60,9 @@ def read_head(data: bytes, start: int) -> Head | Literal["unfinished", "unusual"
     fields = _FIELDS.fullmatch(lines)
     if fields is None:
         return "unusual"
-    length, signature, other_signature, other_length = fields.groups()
+    length, digest, other_digest, other_length = fields.groups()
     trace = _read_trace(data, fields_begin, lines) if _TRACE in lines else ""
-    return app, signature or other_signature, begin, begin + int(length or other_length), trace
+    return app, unhexlify(digest or other_digest), begin, begin + int(length or other_length), trace
 
 
 def _read_trace(data: bytes, begin: int, lines: bytes) -> str:

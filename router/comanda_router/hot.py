@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from comanda_contract.cloud.limits import WEBHOOK_BYTES
 from comanda_router.head import read_head
 from comanda_router.metrics import LIMITS
-from comanda_router.signature import SIGNED, SignedBody, check_signature, read_header
+from comanda_router.signature import SIGNED, SignedBody, check_digest
 from comanda_router.turns import READ_BYTES
 from comanda_router.webhook import BODIES, Webhook, Webhooks
 
@@ -162,7 +162,7 @@ class HotProtocol(HttpToolsProtocol):
             if head == "unusual":
                 self._turn_plain(data[begin:])
                 return
-            app, signature, body_begin, end, trace = head
+            app, digest, body_begin, end, trace = head
             known = webhooks.apps.get(app)
             if known is None or end - body_begin > WEBHOOK_BYTES:
                 self._turn_plain(data[begin:])
@@ -171,16 +171,14 @@ class HotProtocol(HttpToolsProtocol):
                 if not webhooks.begin_reading(end - body_begin):
                     self._turn_plain(data[begin:])
                     return
-                shown = read_header(signature)
-                assert isinstance(shown, bytes)  # noqa: S101 - a usual head has a well-formed one
-                large = self._large = _Large(app, trace, SignedBody(known.keys, shown), end - body_begin)
+                large = self._large = _Large(app, trace, SignedBody(known.keys, digest), end - body_begin)
                 begin = self._read_large(large, data, body_begin)
                 continue
             if end > size:
                 self._hold(data[begin:], end - begin)
                 return
             body = data[body_begin:end]
-            self._add(webhooks.take(self, app, check_signature(known.keys, body, signature), body, trace))
+            self._add(webhooks.take(self, app, check_digest(known.keys, body, digest), body, trace))
             begin = end
 
     def _read_large(self, large: _Large, data: bytes, begin: int) -> int:

@@ -76,6 +76,7 @@ class Batch:
 
     def request(self, head: bytes) -> bytes:
         """Return the request with the JSON of a `DeliveryBatch`; `head` ends where Content-Length's value begins."""
-        content = b",".join([parcel.content for parcel in self.parcels])
+        parcels = self.parcels
+        content = parcels[0].content if len(parcels) == 1 else b",".join([parcel.content for parcel in parcels])
         length = len(_BEGIN) + len(content) + len(_END)
         return b"%b%d\r\n\r\n%b%b%b" % (head, length, _BEGIN, content, _END)

@@ -50,6 +50,10 @@ class Split:
     unroutable: tuple[Unroutable, ...]
 
 
+Sent = tuple[Delivery, str]
+"""A delivery, and by which address its sender is known: "" where it names none, or is no message."""
+
+
 class NotJsonError(ValueError):
     """The body is not JSON."""
 
@@ -75,10 +79,10 @@ _decode_usual = msgspec.json.Decoder(_UsualEnvelope, strict=False).decode
 def split(app: str, body: bytes) -> Split:
     """Split a webhook of an app. Raises `NotJsonError`; every JSON document gives an answer, `{}` an empty one."""
     usual = split_usual(app, body)
-    return split_any(app, body) if usual is None else Split(usual, ())
+    return split_any(app, body) if usual is None else Split(tuple(delivery for delivery, _ in usual), ())
 
 
-def split_usual(app: str, body: bytes) -> tuple[Delivery, ...] | None:
+def split_usual(app: str, body: bytes) -> list[Sent] | None:
     """Split a body in which each change names its number and holds messages or statuses; None for any other.
 
     Such a body is read in one go, in half the time; what comes out is what `split_any` makes of it.
@@ -87,7 +91,7 @@ def split_usual(app: str, body: bytes) -> tuple[Delivery, ...] | None:
         envelope = _decode_usual(body)
     except _UNREADABLE:
         return None
-    deliveries: list[Delivery] = []
+    sent: list[Sent] = []
     for entry in envelope.entry or ():
         for change in entry.changes or ():
             value = change.value
@@ -96,8 +100,8 @@ def split_usual(app: str, body: bytes) -> tuple[Delivery, ...] | None:
             number = value.metadata.phone_number_id if value.metadata is not None else ""
             if not number:
                 return None
-            _add_items(deliveries, (number, app, entry.id, change.field or "messages"), value)
-    return tuple(deliveries)
+            sent += _sent_in((number, app, entry.id, change.field or "messages"), value)
+    return sent
 
 
 def split_any(app: str, body: bytes) -> Split:
@@ -184,7 +188,7 @@ def _add_change(deliveries: list[Delivery], app: str, entry: Entry, change: Chan
     # Meta's own samples sometimes leave the field out; the items say what they are.
     field = change.field or "messages"
     if value.messages or value.statuses:
-        _add_items(deliveries, (number, app, entry.id, field), value)
+        deliveries += [delivery for delivery, _ in _sent_in((number, app, entry.id, field), value)]
         return True
     deliveries.append(
         Delivery(
@@ -200,42 +204,44 @@ def _add_change(deliveries: list[Delivery], app: str, entry: Entry, change: Chan
     return True
 
 
-def _add_items(deliveries: list[Delivery], origin: _Origin, value: Value) -> None:
+def _sent_in(origin: _Origin, value: Value) -> list[Sent]:
     number, app, waba_id, field = origin
+    sent: list[Sent] = []
     contacts = _by_id(value.contacts) if value.contacts else {}
     for item in value.messages or ():
-        try:
-            keys = decode_item_keys(item)
-        except _UNREADABLE:
-            keys = _NO_KEYS
-        deliveries.append(
-            Delivery(
-                kind="message",
-                phone_number_id=number,
-                key=keys.id or _digest(item),
-                app=app,
-                waba_id=waba_id,
-                field=field,
-                item=item,
-                contact=contacts.get(keys.sender) or contacts.get(keys.from_user_id) or NO_CONTACT,
-            )
+        keys = _keys_of(item)
+        delivery = Delivery(
+            kind="message",
+            phone_number_id=number,
+            key=keys.id or _digest(item),
+            app=app,
+            waba_id=waba_id,
+            field=field,
+            item=item,
+            contact=contacts.get(keys.sender) or contacts.get(keys.from_user_id) or NO_CONTACT,
         )
+        sent.append((delivery, keys.sender or keys.from_user_id))
     for item in value.statuses or ():
-        try:
-            keys = decode_item_keys(item)
-        except _UNREADABLE:
-            keys = _NO_KEYS
-        deliveries.append(
-            Delivery(
-                kind="status",
-                phone_number_id=number,
-                key=f"{keys.id}/{keys.status}" if keys.id and keys.status else _digest(item),
-                app=app,
-                waba_id=waba_id,
-                field=field,
-                item=item,
-            )
+        keys = _keys_of(item)
+        delivery = Delivery(
+            kind="status",
+            phone_number_id=number,
+            key=f"{keys.id}/{keys.status}" if keys.id and keys.status else _digest(item),
+            app=app,
+            waba_id=waba_id,
+            field=field,
+            item=item,
         )
+        sent.append((delivery, ""))
+    return sent
+
+
+def _keys_of(item: msgspec.Raw) -> ItemKeys:
+    """Read a message's or status' keys; none of one that cannot be read."""
+    try:
+        return decode_item_keys(item)
+    except _UNREADABLE:
+        return _NO_KEYS
 
 
 def _by_id(contacts: Sequence[msgspec.Raw]) -> dict[str, msgspec.Raw]:
@@ -255,10 +261,7 @@ def _by_id(contacts: Sequence[msgspec.Raw]) -> dict[str, msgspec.Raw]:
 
 def sender_of(item: msgspec.Raw) -> str:
     """Return by which address a message's sender is known; "" when it names none."""
-    try:
-        keys = decode_item_keys(item)
-    except _UNREADABLE:
-        return ""
+    keys = _keys_of(item)
     return keys.sender or keys.from_user_id
 
 

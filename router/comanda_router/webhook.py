@@ -36,7 +36,7 @@ from comanda_router.parcels import Parcel
 from comanda_router.places import Place, Places
 from comanda_router.settings import RouterSettings
 from comanda_router.signature import SIGNED, Verdict
-from comanda_router.split import NotJsonError, Unroutable, of_account, sender_of, split_any, split_usual
+from comanda_router.split import NotJsonError, Sent, Unroutable, of_account, sender_of, split_any, split_usual
 from comanda_router.turns import Turns
 
 _log = structlog.get_logger()
@@ -98,13 +98,13 @@ class Webhook:
 
     def send(self, line: Line, deliveries: Sequence[Delivery], *, moved: bool = False) -> None:
         """Hand deliveries to a pod's line, in as many parcels as batches would hold them."""
-        due = self.begun + self._desk.deadline_seconds
-        for start in range(0, len(deliveries), MAX_BATCH):
-            part = deliveries if len(deliveries) <= MAX_BATCH else deliveries[start : start + MAX_BATCH]
-            if line.put(Parcel(self, part, due, moved=moved)):
-                self._left += 1
-            else:
-                self._stored = False
+        if len(deliveries) > MAX_BATCH:
+            for start in range(0, len(deliveries), MAX_BATCH):
+                self.send(line, deliveries[start : start + MAX_BATCH], moved=moved)
+        elif line.put(Parcel(self, deliveries, self.begun + self._desk.deadline_seconds, moved=moved)):
+            self._left += 1
+        else:
+            self._stored = False
 
     def bury(self, reason: Reason, delivery: Delivery) -> None:
         """Keep a delivery that no pod is to have, or that its pod cannot read, as a dead letter."""
@@ -136,10 +136,14 @@ class Webhook:
         if self._dead:
             self._desk.keep(self._dead, self._kept)
         else:
-            self._kept(on_disk=True)
+            self._answer_by_parts()
 
     def _kept(self, *, on_disk: bool) -> None:
-        self.answer(503 if not self._stored or not on_disk else 429 if self._slower else 200)
+        self._stored &= on_disk
+        self._answer_by_parts()
+
+    def _answer_by_parts(self) -> None:
+        self.answer(503 if not self._stored else 429 if self._slower else 200)
 
     def answer(self, status: int) -> None:
         """Tell who asked."""
@@ -269,56 +273,54 @@ class Webhooks:
                 webhook.refuse()
             else:
                 webhook.bury_part(part)
-        self._deliver(webhook, app, deliveries)
+        self._deliver(webhook, app, [(each, sender_of(each.item)) for each in deliveries])
 
-    def _deliver(self, webhook: Webhook, app: str, deliveries: Sequence[Delivery]) -> None:
+    def _deliver(self, webhook: Webhook, app: str, sent: Sequence[Sent]) -> None:
         if webhook.trace:
-            deliveries = [msgspec.structs.replace(each, traceparent=webhook.trace) for each in deliveries]
-        if len(deliveries) == 1:  # nearly always; the general way below does the same
-            line = self._line_for(webhook, app, deliveries[0])
-            if line is not None:
-                taken = self._within_limits(webhook, deliveries[0], {deliveries[0].phone_number_id: 1})
-                if taken is not None:
-                    webhook.send(line, (taken,))
+            sent = [(msgspec.structs.replace(each, traceparent=webhook.trace), sender) for each, sender in sent]
+        if len(sent) == 1:  # nearly always; the general way below does the same
+            delivery, sender = sent[0]
+            line = self._line_for(webhook, app, delivery)
+            if line is not None and (
+                delivery.kind != "message" or self._may_come(webhook, delivery.phone_number_id, 1)
+            ):
+                webhook.send(line, (self._muted_in_a_flood(webhook, delivery, sender),))
         else:
             by_line: dict[Line, list[Delivery]] = {}
-            uncharged = Counter(each.phone_number_id for each in deliveries if each.kind == "message")
-            for delivery in deliveries:
-                line = self._line_for(webhook, app, delivery)
-                taken = self._within_limits(webhook, delivery, uncharged) if line is not None else None
-                if line is not None and taken is not None:
-                    by_line.setdefault(line, []).append(taken)
+            messages = Counter(each.phone_number_id for each, _ in sent if each.kind == "message")
+            judged: dict[str, bool] = {}
+            """Whether a number's messages may come: the first one of them is charged for all."""
+            for delivery, sender in sent:
+                line, number = self._line_for(webhook, app, delivery), delivery.phone_number_id
+                if line is None:
+                    continue
+                if delivery.kind == "message":
+                    if number not in judged:
+                        judged[number] = self._may_come(webhook, number, messages[number])
+                    if not judged[number]:
+                        continue
+                by_line.setdefault(line, []).append(self._muted_in_a_flood(webhook, delivery, sender))
             for line, parts in by_line.items():
                 webhook.send(line, parts)
         webhook.done()
 
-    def _within_limits(self, webhook: Webhook, delivery: Delivery, uncharged: dict[str, int]) -> Delivery | None:
-        """Return a delivery to one of our pods, muted in its sender's flood; None when its number is over its rate.
+    def _may_come(self, webhook: Webhook, number: str, messages: int) -> bool:
+        """Charge a number of ours for so many messages; False when it is over its rate.
 
-        `uncharged` counts the webhook's messages by number: the first one is charged for all of them, and 0 stays
-        there when that could not be. Only here, when a delivery has its pod: a body of another app uses up nothing.
+        To be asked when a delivery has its pod: a body of another app uses up nothing.
         """
-        if delivery.kind != "message":
-            return delivery
-        number = delivery.phone_number_id
-        count = uncharged.get(number)
-        if count is not None:
-            entry = self._places.entries[number]
-            rate = entry.inbound_per_minute, entry.inbound_burst
-            charge = self._limits.charge_number(number, webhook.begun, *rate, count) if count else None
-            if charge is None:
-                if count:
-                    LIMITS.counts["tenant"] += 1
-                    webhook.slow_down()
-                    uncharged[number] = 0
-                return None
-            del uncharged[number]
-            webhook.charged(charge)
-        return self._muted_in_a_flood(webhook, delivery)
+        entry = self._places.entries[number]
+        rate = entry.inbound_per_minute, entry.inbound_burst
+        charge = self._limits.charge_number(number, webhook.begun, *rate, messages)
+        if charge is None:
+            LIMITS.counts["tenant"] += 1
+            webhook.slow_down()
+            return False
+        webhook.charged(charge)
+        return True
 
-    def _muted_in_a_flood(self, webhook: Webhook, delivery: Delivery) -> Delivery:
-        sender = sender_of(delivery.item)
-        if not sender:
+    def _muted_in_a_flood(self, webhook: Webhook, delivery: Delivery, sender: str) -> Delivery:
+        if not sender or delivery.kind != "message":
             return delivery
         charge = self._limits.charge_customer(delivery.phone_number_id, sender, webhook.begun)
         if charge is not None:

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from comanda_router.head import HEAD_BYTES, read_head
 
-DIGEST = b"sha256=" + b"0123456789abcdef" * 4
-LINES = [b"Host: x", b"X-Hub-Signature-256: " + DIGEST, b"X-Request-Id: 1", b"Content-Length: 12"]
+SIGNATURE = b"sha256=" + b"0123456789abcdef" * 4
+DIGEST = bytes.fromhex("0123456789abcdef" * 4)
+LINES = [b"Host: x", b"X-Hub-Signature-256: " + SIGNATURE, b"X-Request-Id: 1", b"Content-Length: 12"]
 
 
 def head_of(*lines: bytes, request: bytes = b"POST /webhook HTTP/1.1") -> bytes:
@@ -56,7 +57,7 @@ def test_what_cannot_become_usual_is_not_waited_for(beginning: bytes) -> None:
     [
         b"Content-Length: 12",
         b"content-length: 13",
-        b"X-Hub-Signature-256: " + DIGEST,
+        b"X-Hub-Signature-256: " + SIGNATURE,
         b"Transfer-Encoding: chunked",
         b"TRANSFER-ENCODING: identity",
         b"Transfer-Encoding : chunked",
@@ -87,7 +88,9 @@ def test_a_length_that_is_no_plain_number_is_unusual(value: bytes) -> None:
     assert read_head(head_of(*LINES[:3], b"Content-Length: " + value), 0) == "unusual"
 
 
-@pytest.mark.parametrize("value", [b"", b"sha256=", DIGEST[:-1], DIGEST + b"0", b"sha1=" + b"0" * 40, DIGEST + b" x"])
+@pytest.mark.parametrize(
+    "value", [b"", b"sha256=", SIGNATURE[:-1], SIGNATURE + b"0", b"sha1=" + b"0" * 40, SIGNATURE + b" x"]
+)
 def test_a_malformed_signature_is_left_to_the_plain_path(value: bytes) -> None:
     assert read_head(head_of(LINES[3], b"X-Hub-Signature-256: " + value), 0) == "unusual"
 

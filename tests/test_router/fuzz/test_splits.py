@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -98,12 +99,17 @@ def test_both_ways_agree_or_refuse_alike(body: bytes) -> None:
     if usual is not None:
         assert general is not None
         assert general.unroutable == ()
-        assert msgspec.json.encode(usual) == msgspec.json.encode(general.deliveries)
+        assert msgspec.json.encode([each for each, _ in usual]) == msgspec.json.encode(general.deliveries)
+        assert [sender for _, sender in usual] == senders_of(general.deliveries)
     if general is None:
         with pytest.raises(NotJsonError):
             split("default", body)
     else:
         assert msgspec.json.encode(split("default", body).deliveries) == msgspec.json.encode(general.deliveries)
+
+
+def senders_of(deliveries: Iterable[Delivery]) -> list[str]:
+    return [sender_of(delivery.item) if delivery.kind == "message" else "" for delivery in deliveries]
 
 
 @fuzzed
