@@ -32,7 +32,7 @@ _KEEP_VERSION = (0, 401, 429)
 """Failures that say nothing about the version: nobody answered, nobody knew us, or we came too often."""
 
 _YIELD_EVERY = 100
-"""Objects of a page between two chances for others to run."""
+"""Objects of a page, or of what a list no longer shows, between two chances for others to run."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ class Informer(Generic[R]):
         """Set when the first list is complete."""
         self.lists = self.watches = self.gone = self.failures = self.unreadable = 0
         """Lists completed, watches opened, 410s, failures of either, and objects that could not be read."""
+        self.removing = False
+        """Whether what a list no longer shows is being told, one by one with chances for others to run."""
         self.failing_with = ""
         """The code of the last failure; empty while all is well."""
         self._client = client
@@ -128,7 +130,7 @@ class Informer(Generic[R]):
                 self._heard_at = time.monotonic()
                 await self._take_page(page, seen)
                 version = page.metadata.resource_version
-        self._tell(self.store.retain(seen))
+        await self._retain(seen)
         self._version = version
         self.lists += 1
         self.failing_with = ""
@@ -141,6 +143,14 @@ class Informer(Generic[R]):
             self._put(identity, item)
             if number % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
+
+    async def _retain(self, seen: set[str]) -> None:
+        self.removing = True
+        for number, change in enumerate(self.store.retain(seen), start=1):
+            self._on_change(change)
+            if number % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+        self.removing = False
 
     async def _watch(self) -> None:
         seconds = random.randint(self._pace.shortest_watch, self._pace.longest_watch)  # noqa: S311 - as above

@@ -88,9 +88,10 @@ class Store(Mapping[str, R]):
         known = self._known.get(identity.key)
         return self._drop(identity.key) if known is not None and known.uid == identity.uid else []
 
-    def retain(self, keys: set[str]) -> list[Change[R]]:
-        """Learn that these keys are all there is: the others are gone."""
-        return [change for key in self._known.keys() - keys for change in self._drop(key)]
+    def retain(self, keys: set[str]) -> Iterator[Change[R]]:
+        """Learn that these keys are all there is: the others go one by one as their changes are taken."""
+        for key in [key for key in self._known if key not in keys]:
+            yield from self._drop(key)
 
     def _drop(self, key: str) -> list[Change[R]]:
         record = self._known.pop(key).record

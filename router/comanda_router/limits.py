@@ -65,7 +65,7 @@ class Limits:
 
     def keep_numbers(self, known: AbstractSet[str]) -> None:
         """Forget numbers that the directory no longer names."""
-        for number in self._numbers.keys() - known:
+        for number in [number for number in self._numbers if number not in known]:
             del self._numbers[number]
 
     def _forget(self, now: float) -> None:

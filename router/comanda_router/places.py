@@ -151,7 +151,9 @@ class Places:
         new = [entry for entry in others if entry.phone_number_id not in known]
         gone: Iterable[str] = ()
         if len(known) + len(new) > len(numbers):
-            gone = known.keys() - {entry.phone_number_id for entry in numbers}
+            named = {entry.phone_number_id for entry in numbers}
+            # Not a difference of two sets: that would hold the interpreter until it is done.
+            gone = [number for number in known if number not in named]
         changed = [entry for entry in others if known.get(entry.phone_number_id) != entry]
         return [*((each.phone_number_id, _interned(each)) for each in changed), *((number, None) for number in gone)]
 

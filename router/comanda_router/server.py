@@ -122,16 +122,21 @@ def _waiting_connections(listener: socket.socket) -> Iterator[socket.socket]:
         return
 
 
+def tune() -> None:
+    """Keep the interpreter from holding up the event loop."""
+    # What start-up made lives as long as the process: leave it out of every later collection, and make those rarer.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    sys.setswitchinterval(SWITCH_SECONDS)
+
+
 def serve(
     settings: RouterSettings, listener: socket.socket, health_listener: socket.socket | None, *, has_parent: bool
 ) -> int:
     """Serve until a signal says to stop. Returns the exit code."""
     listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
     server = RouterServer(create_app(settings, health_listener), settings, has_parent=has_parent)
-    # What start-up made lives as long as the process: leave it out of every later collection, and make those rarer.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-    sys.setswitchinterval(SWITCH_SECONDS)
+    tune()
     server.run([listener])
     return 0 if server.started else 1

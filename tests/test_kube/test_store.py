@@ -71,7 +71,7 @@ class Watching(RuleBasedStateMachine):
     def list_all(self) -> None:
         for name, (uid, version, content) in self.cluster.objects.items():
             self.tell(self.store.put(identity(name, uid, version), content))
-        self.tell(self.store.retain(set(self.cluster.objects)))
+        self.tell(list(self.store.retain(set(self.cluster.objects))))
         self.missed = False
 
     @invariant()
@@ -89,7 +89,7 @@ class Watching(RuleBasedStateMachine):
             for name, (uid, version, content) in self.cluster.objects.items():
                 assert self.store.holds(identity(name, uid, version))
                 assert self.store.put(identity(name, uid, version), content) == []
-            assert self.store.retain(set(self.cluster.objects)) == []
+            assert list(self.store.retain(set(self.cluster.objects))) == []
 
 
 TestWatching = Watching.TestCase

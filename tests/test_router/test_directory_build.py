@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from comanda_contract.directory import Directory, Group, NumberEntry, PodEndpoint
 from comanda_kube.store import Change, Identity, Store
 from comanda_router.directory.build import assemble, build, choose_entry, merge_slices
-from comanda_router.directory.parts import Part
+from comanda_router.directory.parts import AT_ONCE, Part
 from comanda_router.directory.records import SliceRecord
 
 NAMES = [f"shop/t{number}" for number in range(6)]
@@ -113,8 +113,8 @@ def test_a_group_that_has_numbers_but_no_service_yet_has_no_pods() -> None:
     assert built == Directory(apps=("default",), numbers=(entry("11"),), groups=(Group(name="shop/g", uid=""),))
 
 
-def numbers_part(few: int = 0) -> Part[NumberEntry, NumberEntry]:
-    return Part(lambda record: record.phone_number_id, choose_entry, few=few)
+def numbers_part(few: int = 0, at_once: int = AT_ONCE) -> Part[NumberEntry, NumberEntry]:
+    return Part(lambda record: record.phone_number_id, choose_entry, few=few, at_once=at_once)
 
 
 def groups_part(few: int = 0) -> Part[SliceRecord, Group]:
@@ -300,3 +300,54 @@ def test_two_claimants_of_a_number_are_one_entry_and_the_other_takes_over() -> N
     part.note(Change("removed", first.tenant, first, first))
     part.settle(1)
     assert part.values == {"11": second}
+
+
+def settled(part: Part[NumberEntry, NumberEntry], lists: int) -> bool:
+    changed = part.settle(lists)
+    while part.unsettled:
+        changed |= part.settle(lists)
+    return changed
+
+
+Turn = tuple[set[int], set[int], int]
+"""Numbers that come, numbers that go, and how many lists are complete then."""
+turns = st.lists(st.tuples(st.sets(st.integers(0, 59)), st.sets(st.integers(0, 59)), st.integers(1, 3)), max_size=6)
+
+
+@given(turns, st.integers(1, 7), st.integers(0, 40), st.booleans())
+def test_a_part_that_settles_in_slices_comes_to_the_same(
+    turns: list[Turn],
+    at_once: int,
+    few: int,
+    restored: bool,  # noqa: FBT001 - drawn
+) -> None:
+    whole, sliced = numbers_part(few), numbers_part(few, at_once)
+    if restored:
+        for part in (whole, sliced):
+            part.restore({str(number): entry(str(number)) for number in range(40)})
+    there: set[int] = set()
+    for come, go, lists in turns:
+        for part in (whole, sliced):
+            for number in sorted(come - there):
+                part.note(Change("added", f"shop/t{number}", entry(str(number))))
+            lose(part, sorted(go & (there | come)))
+        there = (there | come) - go
+        assert settled(whole, lists) == settled(sliced, lists)
+        assert (whole.values, whole.held, whole.holds) == (sliced.values, sliced.held, sliced.holds)
+
+
+def test_what_comes_again_while_others_are_forgotten_stays() -> None:
+    part = numbers_part(few=1000, at_once=1)
+    for number in range(5):
+        part.note(Change("added", f"shop/t{number}", entry(str(number))))
+    settled(part, 1)
+    lose(part, range(5))
+    while len(part.values) == 5:
+        part.settle(1)
+    again = min(part.values)
+    part.note(Change("added", f"shop/t{again}", entry(again)))
+    settled(part, 1)
+    assert known(part) == {again}
+    lose(part, [int(again)])
+    settled(part, 1)
+    assert not part.values

@@ -70,10 +70,14 @@ class _Source(Generic[R, V]):
         """Whether the part is complete: from the API or from a snapshot."""
         return self.informer.lists > 0 or self.part.restored
 
-    def settle(self) -> bool:
+    async def settle(self) -> bool:
         """Let changes count, and ask again for a loss that is doubted. True when something changed."""
-        holds = self.part.holds
-        changed = self.part.settle(self.informer.lists)
+        holds, changed = self.part.holds, False
+        while not self.informer.removing:  # a loss that is told in part would be judged in part
+            changed |= self.part.settle(self.informer.lists)
+            if not self.part.unsettled:
+                break
+            await asyncio.sleep(0)
         if self.part.holds > holds:
             _log.warning("directory_loss_doubted", values=self.part.held)
             self.informer.list_again()
@@ -258,7 +262,7 @@ class KubernetesDirectory:
             await asyncio.sleep(max(self._pace.directory, took * _REST))
 
     async def _settle(self) -> None:
-        changes = [source.settle() for source in self._sources.values()]
+        changes = [await source.settle() for source in self._sources.values()]
         if not all(source.is_known for source in self._sources.values()):
             return
         if any(changes) or self.directory is None:

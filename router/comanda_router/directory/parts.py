@@ -12,6 +12,9 @@ from typing import Generic, TypeVar
 
 from comanda_kube.store import Change
 
+AT_ONCE = 2000
+"""Values that are worked on before others may run: some milliseconds."""
+
 R = TypeVar("R")
 V = TypeVar("V")
 
@@ -19,19 +22,31 @@ V = TypeVar("V")
 class Part(Generic[R, V]):
     """Values by key, each made by `combine` from the records that have this key. A record that is None counts nowhere.
 
-    Losing more than half of more than `few` values at once is doubted.
+    Losing more than half of more than `few` values at once is doubted. One call of `settle` works on at most `at_once`
+    values, since there may be 100,000.
     """
 
-    def __init__(self, key_of: Callable[[R], str], combine: Callable[[Sequence[R]], V], *, few: int = 0) -> None:
+    def __init__(
+        self,
+        key_of: Callable[[R], str],
+        combine: Callable[[Sequence[R]], V],
+        *,
+        few: int = 0,
+        at_once: int = AT_ONCE,
+    ) -> None:
         self.values: dict[str, V] = {}
         self.holds = 0
         """How often a loss was doubted."""
         self._key_of = key_of
         self._combine = combine
         self._few = few
+        self._at_once = at_once
         self._records: dict[str, tuple[R, ...]] = {}
         self._touched: set[str] = set()
         self._gone: set[str] = set()
+        """Without a record, and not yet forgotten."""
+        self._forgotten: set[str] = set()
+        """Whose values are to go: that is decided."""
         self._held_at: int | None = None
         self.restored = False
         """Whether it began with what was known before."""
@@ -41,6 +56,11 @@ class Part(Generic[R, V]):
     def held(self) -> int:
         """How many values are kept though the API shows them no more."""
         return len(self._gone) if self._held_at is not None else 0
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether `settle` has more to do."""
+        return bool(self._touched or self._forgotten)
 
     def restore(self, values: Mapping[str, V]) -> None:
         """Begin with what was known before; the first complete list confirms it or not."""
@@ -56,15 +76,19 @@ class Part(Generic[R, V]):
             self._add(change.record)
 
     def settle(self, lists: int) -> bool:
-        """Let what was noted count; True when a value has changed.
+        """Let what was noted count, or a part of it while it is `unsettled`; True when a value has changed.
 
-        `lists` is how many complete lists the records come from; before the first, nothing is forgotten.
+        `lists` is how many complete lists the records come from; before the first, nothing is forgotten. Whether what
+        has gone is doubted is decided when nothing else is left to do, so that it is judged together.
         """
         changed = self._take_over()
-        if lists and self._unproven:
-            self._gone |= self.values.keys() - self._records.keys()
-            self._unproven = False
-        return (self._may_forget(lists) and self._forget()) or changed
+        if not self.unsettled:
+            if lists and self._unproven:
+                self._gone.update(key for key in self.values if key not in self._records)
+                self._unproven = False
+            if self._may_forget(lists):
+                self._forgotten, self._gone, self._held_at = self._gone, set(), None
+        return self._forget() or changed
 
     def _add(self, record: R) -> None:
         key = self._key_of(record)
@@ -82,18 +106,17 @@ class Part(Generic[R, V]):
 
     def _take_over(self) -> bool:
         changed = False
-        for key in self._touched:
+        for key in _taken(self._touched, self._at_once):
             records = self._records.get(key)
             if records is None:
-                self._gone.add(key)
+                if key in self.values:
+                    self._gone.add(key)
                 continue
             self._gone.discard(key)
             value = self._combine(records)
             if self.values.get(key) != value:
                 self.values[key] = value
                 changed = True
-        self._touched.clear()
-        self._gone &= self.values.keys()
         return changed
 
     def _may_forget(self, lists: int) -> bool:
@@ -106,8 +129,15 @@ class Part(Generic[R, V]):
         return self._held_at is None or lists > self._held_at
 
     def _forget(self) -> bool:
-        for key in self._gone:
-            del self.values[key]
-        self._gone.clear()
-        self._held_at = None
-        return True
+        changed = False
+        for key in _taken(self._forgotten, self._at_once):
+            if key not in self._records:  # else it has come again meanwhile
+                del self.values[key]
+                self._gone.discard(key)
+                changed = True
+        return changed
+
+
+def _taken(keys: set[str], most: int) -> list[str]:
+    """Take at most so many out of a set."""
+    return [keys.pop() for _ in range(min(most, len(keys)))]
