@@ -368,6 +368,7 @@ class Lines:
         loop = asyncio.get_running_loop()
         now = monotonic()
         self._looks += 1
-        awake = self._awake if self._looks % LOOKS_AT_ALL else self._lines.values()
+        # A list: what a pod that stalls had waiting goes to others, whose lines may be made just then.
+        awake = list(self._awake if self._looks % LOOKS_AT_ALL else self._lines.values())
         self._awake = {line for line in awake if line.look(now)}
         self._looking = loop.call_later(LOOK_SECONDS, self._look)
