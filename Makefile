@@ -58,11 +58,11 @@ check: setup ## What CI checks: format, lint, types, room borders, generated fil
 	@$(say) "types" && $(BIN)/mypy $(ROOMS) tests tools
 	@$(say) "room borders" && $(BIN)/lint-imports --no-cache | tail -n 12
 	@$(say) "lock file" && $(BIN)/uv lock --check --quiet
-	@$(say) "generated files" && $(BIN)/python tools/generate.py --check
+	@$(say) "generated files" && $(BIN)/python -m tools.generate --check
 	@$(say) "docs" && $(BIN)/python tools/docs.py
 
-crds: setup ## Write crds/*.yaml and docs/reference/ from the resource models
-	@$(BIN)/python tools/generate.py
+crds: setup ## Write crds/, docs/reference/ and the chart's values from the models
+	@$(BIN)/python -m tools.generate
 
 bench: setup ## Measure against a peer: make bench NAME=path
 	@$(BIN)/python bench/$(or $(NAME),path)/run.py $(BENCH_ARGS)

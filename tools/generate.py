@@ -1,4 +1,7 @@
-"""Write what is made from the models: `crds/*.yaml` and `docs/reference/`. With `--check`, only say what differs."""
+"""Write what is made from the models: `crds/*.yaml`, `docs/reference/` and the chart's values, schema, README and CRDs.
+
+With `--check`, only say what differs.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 
 import yaml
 from pydantic_settings import BaseSettings
+from tools import chart_values
 
 from comanda_botpod.settings import BotPodSettings
 from comanda_contract.resources import CUSTOM_RESOURCES
@@ -20,6 +24,7 @@ from comanda_operator.settings import OperatorSettings
 from comanda_router.settings import RouterSettings
 
 ROOT = Path(__file__).resolve().parent.parent
+CHART = ROOT / "charts" / "comanda"
 MADE = "Made by `make crds` from the models; change those."
 
 
@@ -29,14 +34,29 @@ def outputs() -> dict[Path, str]:
     for kind in CUSTOM_RESOURCES:
         crd = build_crd(kind)
         text = yaml.safe_dump(crd, sort_keys=False, allow_unicode=True, width=120)
-        files[ROOT / "crds" / f"{kind.definition.plural}.yaml"] = f"# {MADE}\n{text}"
+        for folder in (ROOT / "crds", CHART / "files" / "crds"):
+            files[folder / f"{kind.definition.plural}.yaml"] = f"# {MADE}\n{text}"
     files[ROOT / "docs" / "reference" / "resources.md"] = "\n".join(_resources())
     files[ROOT / "docs" / "reference" / "settings.md"] = "\n".join(_settings())
     files[ROOT / "docs" / "operating" / "conditions.md"] = "\n".join(_conditions())
     for name, document in (("flow", Flow), ("restaurant", RestaurantDocument)):
         schema = json.dumps(document.model_json_schema(), indent=2, ensure_ascii=False)
         files[ROOT / "docs" / "reference" / f"{name}.schema.json"] = schema + "\n"
+    files |= {CHART / name: text for name, text in _chart().items()}
     return files
+
+
+def _chart() -> dict[str, str]:
+    """Return what is made of the chart: one model says its values, so that nothing has to be compared."""
+    made = f"# {MADE.replace('the models; change those', '`tools/chart_values.py`; change that')}"
+    schema = json.dumps(chart_values.schema(), indent=2, ensure_ascii=False)
+    readme = (CHART / "README.md.in").read_text(encoding="utf-8")
+    return {
+        "values.yaml": "\n".join((made, "", *chart_values.values_yaml())) + "\n",
+        "values.schema.json": schema + "\n",
+        "files/removed.yaml": f"{made}\n{yaml.safe_dump(dict(chart_values.REMOVED), sort_keys=False)}",
+        "README.md": readme.replace("VALUES", "\n".join(chart_values.value_rows())),
+    }
 
 
 def _resources() -> Iterator[str]:
