@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import helm_python as helm
+import kubernetes_validate
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +67,17 @@ def names(found: Iterable[Object], kind: str) -> set[str]:
 def is_native(found: Object) -> bool:
     """Tell whether Kubernetes itself knows the kind."""
     return not found["apiVersion"].startswith(FOREIGN)
+
+
+@functools.cache
+def _validate(text: str, version: str) -> None:
+    kubernetes_validate.validate(json.loads(text), version, strict=True)
+
+
+def assert_known(found: Object, version: str) -> None:
+    """Hold an object against a Kubernetes version's schema, once: most are the same in many sets of values."""
+    if is_native(found):
+        _validate(json.dumps(found, sort_keys=True), version)
 
 
 def pods(found: Iterable[Object]) -> Iterator[tuple[str, Object]]:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.golden import assert_golden
-from tests.test_charts.chart import SETS, Object, is_native, objects, render, values_of
+from tests.test_charts.chart import SETS, Object, assert_known, is_native, objects, render, values_of
 
 GOLDEN = Path(__file__).parent / "golden"
 RANDOM = {"password", "url", "masterKey"}
@@ -46,8 +46,7 @@ def test_the_notes_of_a_set_are_as_shown(name: str) -> None:
 @pytest.mark.parametrize("name", SETS)
 def test_kubernetes_knows_each_field_of_a_set(name: str, version: str) -> None:
     for each in objects(values_of(name)):
-        if is_native(each):
-            kubernetes_validate.validate(each, version, strict=True)
+        assert_known(each, version)
 
 
 def test_a_misspelt_field_would_be_noticed() -> None:
