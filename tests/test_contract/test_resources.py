@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from comanda_contract.names import group_name, pod_name
+from comanda_contract.names import LABEL_SOURCE, group_name, pod_name
 from comanda_contract.resources import (
     CUSTOM_RESOURCES,
     BotPool,
@@ -56,6 +56,8 @@ def test_every_example_fits_its_model(path: Path) -> None:
     assert documents
     for document in documents:
         KINDS[document["kind"]].model_validate(document)
+        if document["kind"] in {"Secret", "ConfigMap"}:
+            assert document["metadata"]["labels"][LABEL_SOURCE] == "true", "without it the operator does not see it"
 
 
 @pytest.mark.parametrize("kind", CUSTOM_RESOURCES, ids=lambda kind: kind.__name__)
