@@ -393,6 +393,7 @@ declare
   v_tenant text := current_setting('comanda.tenant', true);
   v_row jsonb;
   v_customer_row record;
+  v_alias record;
   v_customer bigint;
 begin
   if coalesce(v_tenant, '') = '' then
@@ -406,9 +407,13 @@ begin
     select * into v_customer_row from jsonb_to_record(v_row) as r(
       name text, created_at bigint, unreachable_code int, sends_to text, flow_version text, version int,
       handover_until bigint, last_inbound_at bigint, pair_free_at bigint);
-    v_customer := (
-      select a.customer_id from jsonb_to_recordset(v_row->'aliases') as e(kind text, value text)
-      join customer_aliases a on a.tenant = v_tenant and a.kind = e.kind and a.value = e.value limit 1);
+    v_customer := null;
+    for v_alias in select * from jsonb_to_recordset(v_row->'aliases') as e(kind text, value text) loop
+      exit when v_customer is not null;
+      v_customer := (
+        select a.customer_id from customer_aliases a
+        where a.tenant = v_tenant and a.kind = v_alias.kind and a.value = v_alias.value);
+    end loop;
     if v_customer is null then
       insert into customers (tenant, name, created_at, unreachable_code, sends_to) values (
         v_tenant, v_customer_row.name, v_customer_row.created_at, v_customer_row.unreachable_code,
