@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, R
 from starlette.responses import Response
 
 from comanda_botpod.tenants import Tenants
-from comanda_contract.moves import MOVES_PATH, PARTS, Cursor, Page, Rest
+from comanda_contract.moves import MOVES_PATH, PARTS, REST, Cursor, Page, Rest
 from comanda_store import StorageError, Store, TenantScope
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -100,6 +100,8 @@ async def give_rest(number: str, move: str, moves: _Moves) -> Response:
 async def take_rest(number: str, tenant: str, move: str, moves: _Moves, request: Request) -> Response:
     """Take what is still to be done for a tenant that comes; all of it is here then."""
     scope, rest = moves.coming(number, tenant), _decoded(_read_rest, await _body(request))
+    for part in rest.parts:
+        _known(part, REST)  # of a later version: better not to come than to lose it
     await _asked(moves.store.arrive(scope, move, rest.parts))
     return Response(status_code=204)
 
@@ -127,9 +129,9 @@ def _decoded(read: Callable[[bytes], Any], content: bytes) -> Any:
         _refuse(400, "malformed", "The body or the cursor is not what the contract says.")
 
 
-def _known(part: str) -> str:
-    if part not in PARTS:
-        _refuse(404, "unknown_part", f"There is no such part; there are {', '.join(PARTS)}.")
+def _known(part: str, parts: tuple[str, ...] = PARTS) -> str:
+    if part not in parts:
+        _refuse(404, "unknown_part", f"There is no such part; there are {', '.join(parts)}.")
     return part
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, text
 
-from comanda_contract.moves import PARTS, Cursor, Page, Row
+from comanda_contract.moves import PARTS, REST, Cursor, Page, Row
 from comanda_store import sql
 from comanda_store.records import TenantScope
 
@@ -447,4 +447,4 @@ def _json(rows: Sequence[Row]) -> str:
     return msgspec.json.encode(rows).decode()
 
 
-assert set(PARTS) == set(_QUERIES), "every part can be read"  # noqa: S101 - a part that is forgotten would be lost
+assert (set(PARTS), set(REST)) == (set(_QUERIES), set(_LEFT)), "every part can be read"  # noqa: S101 - a part that is forgotten would be lost

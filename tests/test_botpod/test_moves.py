@@ -129,7 +129,12 @@ class TestRefusals:
 
     @pytest.mark.parametrize(
         ("path", "body", "status"),
-        [("/parts/inbox", {"rows": 7}, 400), ("/arrival", [], 400), ("/parts/orphans", Page([]), 404)],
+        [
+            ("/parts/inbox", {"rows": 7}, 400),
+            ("/arrival", [], 400),
+            ("/parts/orphans", Page([]), 404),
+            ("/arrival", Rest({"orphans": []}), 404),
+        ],
     )
     async def test_what_cannot_be_read_is_said(
         self, destination: PodUnderTest, path: str, body: object, status: int
