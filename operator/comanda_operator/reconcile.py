@@ -395,7 +395,7 @@ class Reconciler:
             elif name not in known and each.deletion_policy == "Delete":
                 erasing[name] = each.phone_number_id
                 self.enqueue(state.strand(name, each), Priority.ROTATION)
-        erasing |= state.stranded.pop(key, {})
+        erasing |= {name: number for name, number in state.stranded.get(key, {}).items() if name not in known}
         return Going(erasing, moved, leaving)
 
     def _still_erasing(self, key: ShardKey, live: Described | None, notes: Notes) -> Mapping[str, str]:
@@ -489,6 +489,9 @@ class Reconciler:
         if settled.notes.erasing:
             _log.info("tenants_erased", group=key.group, tenants=sorted(settled.notes.erasing))
             state.erased[key] = content
+            stranded = state.stranded.get(key, {})
+            for name in settled.notes.erasing.keys() & stranded.keys():
+                del stranded[name]
             self.enqueue({Key("shard", *key)}, Priority.ROTATION)
         departing = state.departures.get(key, {})
         state.left |= {(name, each.move) for name, each in settled.notes.leaving.items()}
