@@ -25,7 +25,7 @@ from comanda_contract.errors import ComandaError, ConflictError, InvalidInputErr
 
 
 class ApiError(ComandaError):
-    """Base of what the API answers; `call` is like `get secrets shop/token`."""
+    """Base of what the API answers; `call` is like `get secrets shop/token`, `fact` like `no connection`."""
 
     code = "kubernetes"
     status = 0
@@ -39,6 +39,7 @@ class ApiError(ComandaError):
     def __init__(self, call: str, fact: str, *, hint: str = "") -> None:
         super().__init__(f"{call}: {fact}.", hint=hint)
         self.call = call
+        self.fact = fact
 
 
 class ApiUnavailableError(ApiError, UnavailableError):

@@ -76,15 +76,18 @@ class Session:
     async def call(self, request: Request) -> bytes:
         """Carry out a request within the deadline, waiting for a place included; return the body. Raises `ApiError`.
 
-        What the API did not touch, and what may be done twice, is tried again while there is time.
+        What the API did not touch, and what may be done twice, is tried again while there is time. Where that ends in
+        the middle of a try, the error also tells what became of the one before: it may be what a person has to mend.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_seconds
         backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY)
+        before = ""
         while True:
             try:
-                return await self._try(request, deadline)
+                return await self._try(request, deadline, before)
             except (ApiUnavailableError, ThrottledError) as error:
+                before = error.fact
                 delay = error.retry_after_seconds + backoff.next()
                 if not (request.repeatable or error.untouched) or loop.time() + delay >= deadline:
                     raise
@@ -102,7 +105,7 @@ class Session:
             finally:
                 _abandon(response)
 
-    async def _try(self, request: Request, deadline: float) -> bytes:
+    async def _try(self, request: Request, deadline: float, before: str) -> bytes:
         begun = False
         try:
             async with asyncio.timeout_at(deadline), self._places:
@@ -112,6 +115,8 @@ class Session:
                         return await response.read()
         except TimeoutError as error:
             fact = "the API did not answer in time" if begun else "too many other calls were waiting"
+            if before:
+                fact += f"; the try before it: {before}"
             raise _unavailable(request.call, fact, untouched=not begun) from error
 
     async def _open(self, request: Request, patience: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:

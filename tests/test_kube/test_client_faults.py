@@ -77,6 +77,25 @@ async def test_a_call_ends_with_its_deadline(apiserver: ApiServer, apiserver_pro
             await hasty.get(NAMESPACES, "", "default")
 
 
+async def test_a_deadline_in_the_middle_of_a_try_does_not_hide_what_became_of_the_one_before() -> None:
+    writers, cut = list[asyncio.StreamWriter](), 2  # the HTTP library itself tries once more
+
+    async def cut_some_and_leave_the_next(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        if len(writers) <= cut:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(cut_some_and_leave_the_next, "127.0.0.1")
+    port = server.sockets[0].getsockname()[1]
+    async with server, Client(ClusterConfig(f"http://127.0.0.1:{port}"), "tests", timeout_seconds=2) as client:
+        with pytest.raises(ApiUnavailableError, match=r"in time; the try before it: the connection broke \(\w+\)\."):
+            await client.get(NAMESPACES, "", "default")
+    assert len(writers) == cut + 1
+    for writer in writers:
+        writer.transport.abort()
+    await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
+
+
 async def test_waiting_behind_other_calls_counts_as_time(apiserver: ApiServer) -> None:
     async with Client(from_kubeconfig([apiserver.kubeconfig()]), "tests", timeout_seconds=0.3, concurrency=1) as narrow:
         async with narrow._session._places:  # as a call that does not end
