@@ -6,6 +6,7 @@ Prints how long each edit took from being applied to its generation in the statu
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 from time import monotonic
@@ -16,23 +17,30 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from comanda_kube.client import Client
 from comanda_kube.errors import NotFoundError
 from comanda_kube.kubeconfig import from_kubeconfig
+from comanda_kube.resources import Selection
 from comanda_operator.reconcile import TENANTS
 
 TENANTS_IN_TURN = 50
 
 
 async def edit(client: Client, name: str, count: int) -> float | None:
-    """Edit a tenant that is settled; None when it is not yet."""
+    """Edit a tenant that is settled, and watch it; None when it is not settled yet."""
     found = await client.get(TENANTS, "shop", name)
     if found.get("status", {}).get("observedGeneration") != found["metadata"]["generation"]:
         return None
-    began = monotonic()
     body = {"metadata": {"namespace": "shop", "name": name}, "spec": {**found["spec"], "displayName": f"Hot {count}"}}
-    made = await client.apply(TENANTS, body)
-    while made["status"]["observedGeneration"] < made["metadata"]["generation"]:
-        await asyncio.sleep(0.02)
-        made = await client.get(TENANTS, "shop", name)
-    return monotonic() - began
+    this = Selection(TENANTS, "shop", fields=f"metadata.name={name}")
+    version = found["metadata"]["resourceVersion"]
+    async with client.watch(this, version, seconds=120, grace_seconds=5) as lines:
+        began = monotonic()
+        made = await client.apply(TENANTS, body)
+        async for line in lines:
+            if (
+                json.loads(line)["object"].get("status", {}).get("observedGeneration", 0)
+                >= made["metadata"]["generation"]
+            ):
+                return monotonic() - began
+    raise TimeoutError(name)
 
 
 async def main() -> None:

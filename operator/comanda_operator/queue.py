@@ -20,6 +20,8 @@ K = TypeVar("K", bound=Hashable)
 
 FIRST_DELAY, LONGEST_DELAY = 0.1, 300.0
 """Between the tries of a key that fails, in seconds."""
+_HOPELESS_DELAY = 5.0
+"""From this delay on a key is no longer as urgent as what it was added for."""
 
 
 class Priority(IntEnum):
@@ -181,8 +183,10 @@ class KeyedQueue(Generic[K]):
         self._delays[key] = min(2 * delay, LONGEST_DELAY)
         pause = max(at_least, delay * random.uniform(0.5, 1.0))  # noqa: S311 - it spreads load, it guards nothing
         self.retries += 1
+        # What goes wrong once keeps its place before ten thousand others; what goes wrong always does not.
+        again = self._schedule.working.get(key, Priority.RESYNC) if delay < _HOPELESS_DELAY else Priority.RESYNC
         self._finish(key)
-        self._schedule.add(key, Priority.RESYNC, self._clock(), pause, pause)
+        self._schedule.add(key, again, self._clock(), pause, pause)
         self._changed.set()
         return pause
 

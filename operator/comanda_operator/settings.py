@@ -44,9 +44,8 @@ class OperatorSettings(BaseSettings):
         description='Beginnings of images that enterprise tenants may run, as a JSON list such as ["registry/team/"]; '
         "empty: any.",
     )
-    # Few: what more of them send waits at the API, and a person's edit behind it. Twelve write 200 a second where each
-    # write takes 60 ms.
-    workers: int = Field(default=12, ge=1, le=256, description="Keys that are worked on at once.")
+    # What more of them send would wait at the API, and a person's edit behind it.
+    workers: int = Field(default=24, ge=1, le=256, description="Keys that are worked on at once.")
     writes_per_second: float = Field(default=200.0, gt=0, le=10_000, description="Writes to the API at most.")
     sweep_seconds: float = Field(default=600.0, ge=1, description="How often everything is looked at, to be sure.")
     lease_seconds: float = Field(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-_LEASH = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+LEASH = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 """Linux kills what was started through this with its parent: a test run that is killed leaves nothing behind."""
 
 
@@ -32,7 +32,7 @@ class Process:
     """A program and its arguments; output goes to `<name>.log` in its folder. It ends with the one who started it."""
 
     def __init__(self, command: Sequence[str | Path], folder: Path) -> None:
-        self._command = [*_LEASH, *map(str, command)]
+        self._command = [*LEASH, *map(str, command)]
         self._log = folder / f"{Path(command[0]).name}.log"
         self._running: subprocess.Popen[bytes] | None = None
 

@@ -15,6 +15,7 @@ import aiohttp
 
 from comanda_kube.resources import SECRETS, Json
 from comanda_store.sqlite.engine import sqlite_url
+from tests.cluster.processes import LEASH
 from tests.harness import until
 from tests.test_operator.cluster import ROOT, Cluster, Nodes
 
@@ -89,7 +90,7 @@ class BotPods(Nodes):
         self.loaded[key] = {}
         with (folder / "log").open("ab") as log:
             process = self.processes[key] = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "comanda_botpod", env={**os.environ, **settings}, stderr=log, cwd=ROOT
+                *LEASH, sys.executable, "-m", "comanda_botpod", env={**os.environ, **settings}, stderr=log, cwd=ROOT
             )
         self.addresses[key] = address
 

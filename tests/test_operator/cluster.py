@@ -41,7 +41,7 @@ from comanda_kube.resources import (
 from comanda_operator.manifests.group import KINDS
 from comanda_operator.reconcile import APPS, POOLS, TENANTS
 from tests.cluster import ApiServer, api_server
-from tests.cluster.processes import free_port
+from tests.cluster.processes import LEASH, free_port
 from tests.harness import until
 from tests.test_router.directory_cluster import BINDINGS, CLUSTER_ROLES, install
 
@@ -216,7 +216,7 @@ class OperatorProcess:
         self._environment = environment
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "comanda_operator", env=environment, stderr=log, cwd=ROOT
+                *LEASH, sys.executable, "-m", "comanda_operator", env=environment, stderr=log, cwd=ROOT
             )
 
     async def again(self) -> None:

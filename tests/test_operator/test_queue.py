@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,6 +111,18 @@ async def test_a_key_that_fails_comes_back_later_each_time_and_success_makes_it_
         await queue.get()
         last = queue.failed("a", at_least=1.0)
         assert 1.0 <= last <= LONGEST_DELAY
+
+
+@pytest.mark.parametrize(("failures", "first"), [(1, "edited"), (8, "new")])
+async def test_what_failed_once_keeps_its_place_and_what_fails_always_does_not(failures: int, first: str) -> None:
+    now = 0.0
+    queue: KeyedQueue[str] = KeyedQueue(lambda: now)
+    queue.add("edited", Priority.EDIT)
+    for _ in range(failures):
+        assert (await queue.get())[0] == "edited"
+        now += queue.failed("edited")
+    queue.add("new", Priority.NEW)
+    assert (await queue.get())[0] == first
 
 
 async def test_who_waits_is_woken_by_what_is_added_and_by_what_falls_due() -> None:

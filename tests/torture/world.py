@@ -27,6 +27,7 @@ from comanda_contract.deliveries import Delivery, DeliveryBatch, decode_answers,
 from comanda_contract.names import DELIVERIES_PATH, READY_PATH
 from comanda_contract.tenancy import CredentialShard, TenantSettings, TenantShard
 from comanda_store.sqlite.engine import sqlite_url
+from tests.cluster.processes import LEASH
 from tests.harness import until
 from tests.postgres import DatabaseUrls
 from tests.test_botpod.conftest import RESTAURANT
@@ -113,7 +114,7 @@ class PodProcess:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "comanda_botpod"]
+            command = [*LEASH, sys.executable, "-m", "comanda_botpod"]
             environment = {**os.environ, **self.environment}
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
