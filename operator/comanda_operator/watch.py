@@ -119,10 +119,13 @@ class Watches:
         """
         for informer in self.informers.values():
             await informer.synced.wait()
-        state, keys = self._state, set[Key]()
+        state, keys, unseen = self._state, set[Key](), set[Key]()
         keys |= state.put_pools()
-        for number, tenant in enumerate(list(state.world.tenants)):
-            keys |= state.place(tenant)
+        for number, (tenant, record) in enumerate(list(state.world.tenants.items())):
+            placed = state.place(tenant)
+            keys |= placed
+            if record.status.observed_generation != record.metadata.generation:
+                unseen |= placed
             if number % MANY == 0:
                 await asyncio.sleep(0)
         lost = await self._find_lost()
@@ -131,6 +134,8 @@ class Watches:
             self._state.deletions.vanished(lost)
             self._settle_deletions()
         self._reconciler.enqueue(keys | self.all_keys(), Priority.RESYNC)
+        # What came while nobody led has waited already: it is not to wait for all that come from now on.
+        self._reconciler.enqueue(unseen, Priority.NEW)
 
     async def _find_lost(self) -> set[str]:
         """Return tenants that vanished while nobody watched; nothing is written before that is known."""
