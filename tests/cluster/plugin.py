@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.cluster.binaries import build
+from tests.cluster.binaries import API
 from tests.cluster.proxy import FaultProxy
 from tests.cluster.server import ApiServer, api_server
 
@@ -18,7 +18,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     capture = session.config.pluginmanager.getplugin("capturemanager")
     if needed and not session.config.option.collectonly:
         with capture.global_and_fixture_disabled():
-            build()
+            API.build()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

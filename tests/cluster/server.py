@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.cluster.binaries import build
+from tests.cluster.binaries import API
 from tests.cluster.certificates import make_certificates
 from tests.cluster.processes import Process, free_port
 from tests.harness import until
@@ -38,7 +38,7 @@ class ApiServer:
         self.folder = folder
         self.port, self._etcd_port, self._peer_port = free_port(), free_port(), free_port()
         self._tokens = {"admin": ("system:masters", secrets.token_hex(16))}
-        self._programs = build()
+        self._programs = API.build()
         make_certificates(folder)
         self._write_tokens()
         (folder / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))

@@ -1,4 +1,4 @@
-"""The container file agrees with the project and the chart. It is not built here: that takes a registry."""
+"""The container file agrees with the project and the chart. `make e2e` builds it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from comanda_operator.manifests.pods import USER
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "images" / "Containerfile").read_text()
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-BUILD, LAST = TEXT.split("\nFROM ")[1:]
+_, *_STAGES, LAST = TEXT.split("\nFROM ")
+BUILD = "\n".join(_STAGES)
 SERVICES = ("operator", "router", "botpod", "simulator", "migrate")
 
 
