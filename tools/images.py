@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 SERVICES = ("operator", "router", "botpod", "simulator", "migrate")
 MIB = 2**20
+_LONGEST_SECONDS = 1800.0
 _TIMES = ("mtime", "atime", "ctime")
 
 
@@ -40,10 +41,11 @@ class ImageError(Exception):
 
 
 def build(service: str, name: str, *, base: str = "", options: Sequence[str] = ()) -> Built:
-    """Build one image and give it the time of the commit. Raises `ImageError`."""
-    chosen = ["--build-arg", f"SERVICE={service}", "--build-arg", f"REVISION={_git('rev-parse', 'HEAD')}"]
+    """Build one image, `NAME:VERSION`, and give it the time of the commit. Raises `ImageError`."""
+    told = {"SERVICE": service, "VERSION": name.rpartition(":")[2], "REVISION": _git("rev-parse", "HEAD")}
     if base:
-        chosen += ["--build-arg", f"BASE={base}"]
+        told["BASE"] = base
+    chosen = [word for key, value in told.items() for word in ("--build-arg", f"{key}={value}")]
     file = ROOT / "images" / "Containerfile"
     _docker("build", "--file", str(file), "--tag", name, *chosen, *options, str(ROOT))
     return settle(name, base=base or _default_base(file.read_text()), epoch=source_date())
@@ -150,9 +152,13 @@ def _git(*arguments: str) -> str:
 
 def _run(command: Sequence[str]) -> str:
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our words
+        done = subprocess.run(  # noqa: S603 - our words
+            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=_LONGEST_SECONDS
+        )
     except FileNotFoundError:
         raise ImageError(f"{command[0]} is missing: install it") from None
+    except subprocess.TimeoutExpired:
+        raise ImageError(f"{' '.join(command[:3])} … took longer than {_LONGEST_SECONDS:.0f} s") from None
     if done.returncode:
         raise ImageError(f"{' '.join(command[:3])} …: {(done.stderr + done.stdout)[-3000:]}")
     return done.stdout.strip()

@@ -42,15 +42,6 @@ class KindCluster:
         command: list[str | Path] = [self.kubectl_program, f"--kubeconfig={self.kubeconfig}", *arguments]
         return run(command, self.engine.environment, given=given.encode(), seconds=seconds)
 
-    def get(self, *arguments: str) -> Any:
-        """Return what `kubectl get` shows, as JSON."""
-        return json.loads(self.kubectl("get", *arguments, "--output=json"))
-
-    def apply(self, *objects: Mapping[str, Any]) -> None:
-        """Apply objects by the server. Raises `EngineError`."""
-        listed = {"apiVersion": "v1", "kind": "List", "items": objects}
-        self.kubectl("apply", "--server-side", "--filename=-", given=json.dumps(listed))
-
     def address(self, node: str) -> str:
         """Return the IP address of a node, which this machine reaches."""
         return self.engine.docker("inspect", "--format", "{{.NetworkSettings.Networks.kind.IPAddress}}", node)
@@ -62,7 +53,7 @@ class KindCluster:
 
 
 @contextmanager
-def kind_cluster(engine: Engine, name: str = "comanda", tell: Say = say) -> Iterator[KindCluster]:
+def kind_cluster(engine: Engine, name: str = "comanda-tests", tell: Say = say) -> Iterator[KindCluster]:
     """Make a cluster of two nodes whose pods can run, and take it away at the end.
 
     Raises `EngineError`, `BuildError`.

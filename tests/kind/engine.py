@@ -36,9 +36,10 @@ class EngineError(Exception):
 
 @dataclass(frozen=True)
 class Engine:
-    """A Docker Engine at an address such as `unix:///run/docker.sock`."""
+    """A Docker Engine at an address such as `unix:///run/docker.sock`; `ours` is one that the tests started."""
 
     host: str
+    ours: bool = False
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -115,7 +116,7 @@ def docker_engine(tell: Say = say) -> Iterator[Engine]:
 
 @contextmanager
 def _daemon(data: Path, folder: Path) -> Iterator[Engine]:
-    engine = Engine(f"unix://{folder}/sock")
+    engine = Engine(f"unix://{folder}/sock", ours=True)
     command = [
         *_LEASH,
         needed("dockerd"),

@@ -105,7 +105,8 @@ def comanda_images(engine: Engine, services: Sequence[str] = release.SERVICES, t
     command += ["--network=host", *(f"--service={service}" for service in services)]
     environment = {**engine.environment, "COMANDA_DOCKER": needed("docker")}
     tell(run(command, environment, seconds=1800, cwd=release.ROOT))
-    engine.docker("image", "prune", "--force", "--filter", "until=168h")  # what is younger makes builds quicker
+    if engine.ours:
+        engine.docker("image", "prune", "--force", "--filter", "until=168h")  # what is younger makes builds quicker
     return {service: f"{REGISTRY}/comanda-{service}:{TAG}" for service in services}
 
 

@@ -22,6 +22,7 @@ from comanda_kube.resources import CONFIG_MAPS, NAMESPACES, PODS, SECRETS, Json,
 from comanda_operator.reconcile import TENANTS
 from tests.harness import until
 from tests.kind import KindCluster
+from tests.kind.engine import EngineError
 from tests.kind.images import REGISTRY
 from tests.test_charts.chart import CHART, NAMESPACE, RELEASE
 from tests.torture.checkers import judge
@@ -42,7 +43,7 @@ VALUES: Mapping[str, Any] = {
     "image": {"registry": REGISTRY, "pullPolicy": "Never"},
     "simulator": {
         "enabled": True,
-        "nodeSelector": CONTROL_PLANE,  # a test takes the other node away
+        "nodeSelector": CONTROL_PLANE,
         "numbers": [
             {
                 "phoneNumberId": number,
@@ -128,14 +129,6 @@ class Town:
             async for page in self.api.list(Selection(PODS, namespace, labels))
             for item in page.items
             if "deletionTimestamp" not in (pod := json.loads(bytes(item)))["metadata"]
-        ]
-
-    async def ready_pods(self, labels: str, namespace: str = NAMESPACE) -> list[str]:
-        """Return the names of the pods with these labels that are ready."""
-        return [
-            pod["metadata"]["name"]
-            for pod in await self.pods(labels, namespace)
-            if any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", ()))
         ]
 
     # Restaurants.
@@ -255,7 +248,7 @@ class Town:
         )
 
         async def done() -> bool:
-            with suppress(Exception):
+            with suppress(EngineError, aiohttp.ClientError):
                 return await self.sql(waiting) == [[0]] and (await self.stats())["webhooks"]["pending"] == 0
             return False
 
