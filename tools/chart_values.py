@@ -285,9 +285,11 @@ class Router(Pods):
 
 
 class BotPod(Part):
-    """The image of bot pods."""
+    """Bot pods, which the operator makes."""
 
-    image: Image = Field(default=Image(repository="comanda-botpod"), description="Image of the default pool's pods.")
+    image: Image = Field(
+        default=Image(repository="comanda-botpod"), description="Image of pods whose BotPool or tenant names no other."
+    )
 
 
 class Pool(Part):
@@ -399,7 +401,7 @@ class SimulatedNumber(Part):
 
     phone_number_id: Digits = Field(description="The tenant's phoneNumberId.")
     waba_id: Digits = Field(description="The tenant's wabaId.")
-    display_name: str = Field(pattern=f"^{_TEXT}$", description="Name that customers see.")
+    display_name: str = Field(pattern=r"^[^\x00-\x1f\x7f]{1,60}$", description="Name that customers see.")
     display_phone_number: str = Field(pattern="^[+][0-9]{6,15}$", description="Number that customers see.")
     access_token: str = Field(pattern="^[A-Za-z0-9-]{1,60}$", description="Token that may speak for it.")
 

@@ -59,7 +59,13 @@ class Operator:
         client.fence(lambda: self.elector.may_write)
         self.queue: KeyedQueue[Key] = KeyedQueue()
         self.recorder = Recorder(client, "comanda.dev/operator", identity)
-        site = Site(settings.namespace, str(settings.graph_url).rstrip("/"), settings.allowed_images)
+        site = Site(
+            settings.namespace,
+            graph_url=str(settings.graph_url).rstrip("/"),
+            graph_port=settings.graph_url.port or 443,
+            bot_image=settings.bot_image,
+            allowed_images=settings.allowed_images,
+        )
         self.state = State(site, read_master_key(settings))
         self._pace = pace
         writer = Writer(client, self._seconds_left, settings.writes_per_second)

@@ -65,7 +65,8 @@ class GroupPlan:
     name: str
     uid: str
     replicas: int
-    image: str
+    image: str | None
+    """None: the image that the installation has for all."""
     handler: Handler
     database: str | None
     """`namespace/name` of the Secret with the address of its PostgreSQL, if it has one."""

@@ -39,13 +39,19 @@ class OperatorSettings(BaseSettings):
     meta_checks_per_second: float = Field(
         default=5.0, gt=0, le=1000, description="Tenants of which Meta is asked at most; each takes four calls."
     )
+    bot_image: str = Field(
+        default="comanda-botpod:0.1.0",
+        min_length=1,
+        max_length=512,
+        description="Image of pods whose pool or tenant names none.",
+    )
     allowed_images: tuple[str, ...] = Field(
         default=(),
         description='Beginnings of images that enterprise tenants may run, as a JSON list such as ["registry/team/"]; '
         "empty: any.",
     )
-    # What more of them send would wait at the API, and a person's edit behind it.
-    workers: int = Field(default=24, ge=1, le=256, description="Keys that are worked on at once.")
+    # They keep an API of its usual size busy. What more of them send would wait there, and a person's edit behind it.
+    workers: int = Field(default=8, ge=1, le=256, description="Keys that are worked on at once.")
     writes_per_second: float = Field(default=200.0, gt=0, le=10_000, description="Writes to the API at most.")
     sweep_seconds: float = Field(default=600.0, ge=1, description="How often everything is looked at, to be sure.")
     lease_seconds: float = Field(

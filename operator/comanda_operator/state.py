@@ -367,9 +367,9 @@ class State:
         message = f"image {tenant.enterprise.image} may not run here; allowed are those that begin with {allowed}."
         return replace(_refuse(verdict, scheduled, "ImageNotAllowed", message), group="")
 
-    def allows(self, image: str) -> bool:
-        """Tell whether an image may run here."""
-        return not self.site.allowed_images or image.startswith(self.site.allowed_images)
+    def allows(self, image: str | None) -> bool:
+        """Tell whether an image may run here: the platform's own always may."""
+        return image is None or not self.site.allowed_images or image.startswith(self.site.allowed_images)
 
 
 CONFIG_MAP_INVALID = "ConfigMapInvalid"
@@ -401,7 +401,7 @@ def former_group(described: Described, uid: str) -> GroupPlan:
         name=group_label(described),
         uid=uid,
         replicas=1,
-        image="",
+        image=None,
         handler=Handler(),
         database=None,
         resources=Resources(),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import pytest
+from pydantic import HttpUrl
 
+from comanda_contract.names import LABEL_COMPONENT
 from comanda_operator.manifests.group import group_objects
-from comanda_operator.manifests.names import DELIVERIES, METRICS
-from tests.test_charts.chart import NAMESPACE, objects, pods
+from comanda_operator.manifests.names import DELIVERIES, METRICS, OPERATOR_COMPONENT
+from tests.test_charts.chart import NAMESPACE, environment, objects, pods
 from tests.test_charts.policies import Peer, Policy, allows
 from tests.test_operator.plans import KEY, SITE, own_group, pool_objects
 
@@ -20,7 +23,10 @@ BOT_PORTS = {"deliveries": DELIVERIES, "metrics": METRICS}
 def world(values: dict[str, Any]) -> tuple[list[Policy], dict[str, Peer]]:
     """Return the policies of an installation, and everybody in and around it."""
     made = objects(values)
-    bots = {"pool-bot": pool_objects(), "own-bot": group_objects(own_group({}), SITE, KEY)}
+    (operator,) = (pod for _, pod in pods(made) if pod["metadata"]["labels"][LABEL_COMPONENT] == OPERATOR_COMPONENT)
+    graph = HttpUrl(environment(operator)["COMANDA_OPERATOR_GRAPH_URL"])
+    site = replace(SITE, graph_port=graph.port or 443)
+    bots = {"pool-bot": pool_objects(site), "own-bot": group_objects(own_group({}), site, KEY)}
     policies: list[Policy] = [each for each in made if each["kind"] == "NetworkPolicy"]
     peers = {
         "internet": Peer("internet"),
@@ -89,7 +95,7 @@ def expected(*, simulated: bool, limited: bool) -> set[tuple[str, str, int]]:
     found |= {("pool-bot", "database", 5432), ("migrate", "database", 5432)}
     if simulated:
         found |= {("simulator", "router", 8080)}
-        found |= {(source, "simulator", 8090) for source in ("pool-bot", "operator")}
+        found |= {(source, "simulator", 8090) for source in ("pool-bot", "own-bot", "operator")}
     return found
 
 
@@ -119,7 +125,8 @@ def test_what_leaves_for_the_internet_is_what_each_needs(values: dict[str, Any],
     assert leaving(found, "operator") == {53, 443, 6443} | graph
     assert leaving(found, "migrate") == {53, 5432}
     assert leaving(found, "database") == set()
-    assert leaving(found, "pool-bot") == {53, 443, 80, 5432}
+    for bot in ("pool-bot", "own-bot"):
+        assert leaving(found, bot) == {53, 443, 80, 5432} | graph
     if simulated:
         assert leaving(found, "simulator") == {53}
 
@@ -134,11 +141,11 @@ def test_without_policies_nothing_is_denied() -> None:
     assert not [each for each in objects({"networkPolicy": {"enabled": False}}) if each["kind"] == "NetworkPolicy"]
 
 
-def test_the_operator_reaches_another_graph_by_its_port() -> None:
-    values = {"graphUrl": "http://graph.example.com:8088"}
-    policies, peers = world(values)
-    assert allows(policies, peers["operator"], peers["internet"], 8088)
-    assert not allows(world({})[0], peers["operator"], peers["internet"], 8088)
+@pytest.mark.parametrize("who", ["operator", "pool-bot", "own-bot"])
+def test_another_graph_is_reached_by_its_port(who: str) -> None:
+    policies, peers = world({"graphUrl": "http://graph.example.com:8088"})
+    assert allows(policies, peers[who], peers["internet"], 8088)
+    assert not allows(world({})[0], peers[who], peers["internet"], 8088)
 
 
 def test_a_named_port_is_the_one_of_the_pod_that_is_spoken_to() -> None:

@@ -278,7 +278,16 @@ def test_images_are_named_by_registry_tag_and_digest() -> None:
     assert found["comanda-operator"] == f"{registry}/team/operator@sha256:{digest}"
     assert found["comanda-router"] == f"{registry}/comanda-router:0.2.0"
     assert found["comanda-database"] == f"{registry}/mirror/postgres:16"
-    assert pick(objects(), "BotPool", "default")["spec"]["image"] == "comanda-botpod:0.1.0"
+
+
+def test_the_operator_is_told_of_the_image_of_pods_that_name_none() -> None:
+    def told(values: dict[str, Any]) -> str:
+        operator = dict(pods(objects(values)))["comanda-operator"]
+        return str(environment(operator)["COMANDA_OPERATOR_BOT_IMAGE"])
+
+    assert told({}) == "comanda-botpod:0.1.0"
+    assert told({"image": {"registry": "registry.example.com"}}) == "registry.example.com/comanda-botpod:0.1.0"
+    assert "image" not in pick(objects(), "BotPool", "default")["spec"]
 
 
 def test_labels_that_make_up_selectors_cannot_be_overridden() -> None:

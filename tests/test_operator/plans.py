@@ -32,9 +32,9 @@ def tenant(name: str = "napoli", **spec: Any) -> TenantRecord:
     return record_of(WhatsAppTenant.model_validate({"metadata": metadata, "spec": body}))
 
 
-def pool_objects(**spec: Any) -> list[Wanted]:
+def pool_objects(site: Site = SITE, **spec: Any) -> list[Wanted]:
     made = pool(**spec)
-    return group_objects(within_one_volume(plan_pool(made)), SITE, KEY, made.spec.autoscaling)
+    return group_objects(within_one_volume(plan_pool(made)), site, KEY, made.spec.autoscaling)
 
 
 def own_group(enterprise: dict[str, Any]) -> GroupPlan:

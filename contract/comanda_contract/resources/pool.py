@@ -60,9 +60,9 @@ class BotPoolSpec(Part):
         description="Pods of the pool. kubectl scale and autoscalers set it; with autoscaling, it is where they begin.",
         examples=[2],
     )
-    image: Image = Field(
-        default="comanda-botpod:0.1.0",
-        description="Image of the bot pods, such as registry.example.com/comanda-botpod:0.1.0.",
+    image: Image | None = Field(
+        default=None,
+        description="Image of the bot pods. Without it, the bot pod's image that the operator was installed with.",
         examples=["comanda-botpod:0.1.0"],
     )
     max_tenants: int = Field(

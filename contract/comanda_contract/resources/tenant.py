@@ -121,9 +121,10 @@ class Enterprise(Part):
     )
 
     replicas: int = Field(default=1, ge=0, le=50, description="Pods of the tenant's own.", examples=[2])
-    image: Image = Field(
-        default="comanda-botpod:0.1.0",
-        description="Image of the pods: the bot pod's, or one made from it that holds a Python handler.",
+    image: Image | None = Field(
+        default=None,
+        description="Image of the pods, made from the bot pod's, that holds a Python handler. Without it, the bot "
+        "pod's image that the operator was installed with.",
         examples=["napoli/comanda-bot:1.0"],
     )
     handler: Handler = Field(default=Handler(), description="Which bot answers.", examples=[{"type": "flow"}])

@@ -47,6 +47,9 @@ class Site:
     namespace: str
     """Where operator and router run: from there alone pods are reached."""
     graph_url: str = "https://graph.facebook.com"
+    graph_port: int = 443
+    bot_image: str = "comanda-botpod:0.1.0"
+    """Image of pods whose pool or tenant names none."""
     allowed_images: tuple[str, ...] = ()
     """Beginnings of images that may run; none: any."""
     drain_seconds: int = 20

@@ -98,7 +98,7 @@ def _container(group: GroupPlan, site: Site) -> Json:
         mounts.append({"name": "data", "mountPath": _DATA})
     return {
         "name": "bot",
-        "image": group.image,
+        "image": group.image or site.bot_image,
         "ports": [
             {"name": DELIVERIES_PORT, "containerPort": DELIVERIES, "protocol": "TCP"},
             {"name": METRICS_PORT, "containerPort": METRICS, "protocol": "TCP"},
