@@ -173,15 +173,18 @@ def main() -> int:
     parser.add_argument("--base", default="", help="base image, best by digest (default: that of the Containerfile)")
     parser.add_argument("--network", default="default", help="network of the build, as docker build takes it")
     parser.add_argument("--sbom", type=Path, default=ROOT / "dist" / "sbom", help="where the lists of contents go")
+    parser.add_argument("--sbom-only", action="store_true", help="write the lists of contents and build nothing")
     given = parser.parse_args()
     prefix = f"{given.registry}/" if given.registry else ""
     for service in given.service or SERVICES:
         began = time.monotonic()
+        name = f"{prefix}comanda-{service}:{given.tag}"
         try:
-            built = build(
-                service, f"{prefix}comanda-{service}:{given.tag}", base=given.base, options=["--network", given.network]
-            )
-            write_sbom(service, given.sbom)
+            listed = write_sbom(service, given.sbom)
+            if given.sbom_only:
+                print(listed)
+                continue
+            built = build(service, name, base=given.base, options=["--network", given.network])
         except ImageError as error:
             print(error, file=sys.stderr)
             return 1
