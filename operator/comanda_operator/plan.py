@@ -306,6 +306,8 @@ def _spec_problem(tenant: TenantRecord) -> Condition | None:
     if tenant.spec.timezone not in _time_zones():
         message = f"timezone {tenant.spec.timezone} is none that the IANA names; use one such as America/Santiago."
         return _fails("Accepted", tenant, "TimeZoneUnknown", message)
+    if tenant.spec.enterprise is None:
+        return None
     try:
         _ = tenant.enterprise
     except ValidationError as error:
