@@ -16,6 +16,7 @@ PROGRAMS = {
     "chromium": ("COMANDA_CHROMIUM", ("chromium", "chromium-browser", "google-chrome"), ["chromium"]),
     "debootstrap": ("COMANDA_DEBOOTSTRAP", ("debootstrap",), ["debootstrap"]),
     "docker": ("COMANDA_DOCKER", ("docker",), ["docker.io"]),
+    "docker-compose": ("COMANDA_DOCKER_COMPOSE", ("docker-compose",), ["docker-compose"]),
     "dockerd": ("COMANDA_DOCKERD", ("dockerd",), ["docker.io"]),
     "faketime": ("COMANDA_FAKETIME", ("faketime",), ["faketime"]),
     "gcc": ("COMANDA_GCC", ("gcc",), ["gcc", "libc6-dev"]),

@@ -75,8 +75,17 @@ def up(
     simulator_port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port of the simulator and its chat page.")
     ] = 8090,
+    host: Annotated[str, typer.Option(help="IPv4 address on which router and simulator listen.")] = "127.0.0.1",
     graph_url: Annotated[
-        str | None, typer.Option(help="Another Graph API endpoint; then no simulator is started.")
+        str | None,
+        typer.Option(envvar="COMANDA_GRAPH_URL", help="Another Graph API endpoint; then no simulator is started."),
+    ] = None,
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="COMANDA_DATABASE_URL",
+            help="PostgreSQL of pools that name no database, migrated before; without it they keep a file each.",
+        ),
     ] = None,
     data_dir: DataDirOption = DEFAULT_DATA_DIR,
     output: OutputOption = Output.text,
@@ -86,7 +95,15 @@ def up(
     Reads the same YAML as `kubectl apply` (tenants, pools, apps, Secrets, ConfigMaps), starts router, bot pods and
     simulator, starts again what dies, and follows changed files without dropping a message.
     """
-    options = LocalOptions(filename, data_dir.resolve(), router_port, simulator_port, graph_url)
+    options = LocalOptions(
+        filename,
+        data_dir.resolve(),
+        router_port,
+        simulator_port,
+        host=host,
+        graph_url=graph_url,
+        database_url=database_url,
+    )
     events = Events(output.value)
     try:
         asyncio.run(_up(options, events))

@@ -41,6 +41,16 @@ async def test_orders_are_taken_although_a_pod_is_killed(world: World, database:
     ]
 
 
+async def test_a_pool_that_names_no_database_uses_the_one_that_up_was_given(
+    world: World, database: DatabaseUrls
+) -> None:
+    running = await world.up("--database-url", database.service, "--host", "0.0.0.0")
+    assert running.named("ready")[0]["router"] == world.router_url
+    await world.order(PHONES[0])
+    assert await database.sql("select count(*) from orders") == [(1,)]
+    assert not list(world.data_dir.glob("groups/default/pool-*/comanda.db"))
+
+
 async def test_while_the_database_is_away_meta_is_told_to_come_again_and_nothing_is_lost(world: World) -> None:
     with postgres_server() as server:
         await server.accepts()

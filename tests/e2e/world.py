@@ -74,12 +74,12 @@ class World:
     def router_url(self) -> str:
         return f"http://127.0.0.1:{self.router_port}"
 
-    async def up(self, *, wait: bool = True) -> Running:
-        """Start `comanda up`; with `wait`, until it says that it is ready."""
+    async def up(self, *options: str, wait: bool = True) -> Running:
+        """Start `comanda up`, with more options; with `wait`, until it says that it is ready."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "comanda_cli.app", "up",
             "-f", str(self.folder), "--data-dir", str(self.data_dir),
-            "--router-port", str(self.router_port), "--graph-url", self.graph_url, "--output", "json",
+            "--router-port", str(self.router_port), "--graph-url", self.graph_url, "--output", "json", *options,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip

@@ -41,17 +41,26 @@ class LocalOptions:
     data_dir: Path
     router_port: int = 8080
     simulator_port: int = 8090
+    host: str = "127.0.0.1"
+    """Address on which router and simulator listen."""
     graph_url: str | None = None
+    database_url: str | None = None
+    """PostgreSQL of pools that name no database."""
+
+    @property
+    def address(self) -> str:
+        """Where this machine itself reaches them."""
+        return "127.0.0.1" if self.host == "0.0.0.0" else self.host  # noqa: S104 - compared, not listened on
 
     @property
     def router_url(self) -> str:
-        """Where the router listens."""
-        return f"http://127.0.0.1:{self.router_port}"
+        """Where the router is."""
+        return f"http://{self.address}:{self.router_port}"
 
     @property
     def simulator_url(self) -> str | None:
-        """Where the simulator listens; None when another Graph endpoint is used."""
-        return None if self.graph_url else f"http://127.0.0.1:{self.simulator_port}"
+        """Where the simulator is; None when another Graph endpoint is used."""
+        return None if self.graph_url else f"http://{self.address}:{self.simulator_port}"
 
 
 @dataclass
@@ -319,6 +328,8 @@ class LocalCluster:
     def _pod_spec(self, group: GroupPlan, name: str, port: int, contents: Contents) -> ProcessSpec:
         folder = self._layout.group_dir(group.key)
         url = contents.secret_values().get(group.database, {}).get("url") if group.database else None
+        if not group.database and not group.tenant:
+            url = self._options.database_url
         environment = {
             "COMANDA_BOTPOD_POD": name,
             "COMANDA_BOTPOD_PORT": str(port),
@@ -334,6 +345,7 @@ class LocalCluster:
 
     def _router_spec(self) -> ProcessSpec:
         environment = {
+            "COMANDA_ROUTER_HOST": self._options.host,
             "COMANDA_ROUTER_PORT": str(self._options.router_port),
             "COMANDA_ROUTER_DIRECTORY_FILE": str(self._layout.directory_file),
             "COMANDA_ROUTER_APPS_DIR": str(self._layout.apps_dir),
@@ -344,7 +356,10 @@ class LocalCluster:
         return ProcessSpec("router", "comanda_router", (), environment, ready_url, self._layout.logs_dir / "router.log")
 
     def _simulator_spec(self) -> ProcessSpec:
-        arguments = ("--config", str(self._layout.simulator_config), "--port", str(self._options.simulator_port))
+        arguments = (
+            *("--config", str(self._layout.simulator_config)),
+            *("--host", self._options.host, "--port", str(self._options.simulator_port)),
+        )
         ready_url = f"{self._options.simulator_url}/simulator/numbers"
         log = self._layout.logs_dir / "simulator.log"
         return ProcessSpec("simulator", "comanda_simulator", arguments, {}, ready_url, log)
