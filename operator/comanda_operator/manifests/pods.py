@@ -62,6 +62,7 @@ def _pod(group: GroupPlan, site: Site) -> Json:
             "runAsUser": USER,
             "runAsGroup": USER,
             "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",  # else each start goes through the whole volume
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "topologySpreadConstraints": [
