@@ -46,8 +46,8 @@ test: setup ## Run every test
 		$(BIN)/python tools/system.py faketime > /dev/null && \
 		COMANDA_CHROMIUM=$$chromium COMANDA_POSTGRES=$$postgres COMANDA_STRACE=$$strace $(BIN)/python -m pytest $(TEST_ARGS)
 
-e2e: setup ## The chart on a real cluster of two nodes, with images built here (Linux, root)
-	@COMANDA_E2E=kind $(BIN)/python -m pytest tests/e2e/cluster $(E2E_ARGS)
+e2e: setup ## The chart on a real cluster of two nodes, with images built here (Linux, root; E2E=existing: any kubeconfig)
+	@COMANDA_E2E=$(or $(E2E),kind) $(BIN)/python -m pytest tests/e2e/cluster $(if $(filter existing,$(E2E)),,tests/e2e/compose) $(E2E_ARGS)
 
 torture: setup ## Many more runs under faults (TORTURE_ARGS="--seeds 50 --faults 40 --database both")
 	@$(BIN)/python -m tests.torture.run $(TORTURE_ARGS)

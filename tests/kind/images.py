@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 REGISTRY = "comanda.test"
 """Beginning of the names of images that are made here; no registry has it."""
 TAG = "0.1.0"
+HANDLER = f"{REGISTRY}/napoli/comanda-bot:1.0"
 POSTGRES = f"{REGISTRY}/postgres:17"
 """Named as the chart names the official one; it is what Debian has."""
 _USER = 10001
@@ -53,6 +54,10 @@ def base_image(engine: Engine, name: str, tell: Say = say) -> str:
         if name == "postgres":
             (root / "entrypoint.sh").write_bytes(script)
             (root / "entrypoint.sh").chmod(0o755)
+            data = root / "var" / "lib" / "postgresql" / "data"
+            data.mkdir(parents=True)
+            os.chown(data, _USER, _USER)  # so a volume that is mounted there belongs to it
+            (root / "run" / "postgresql").chmod(0o1777)
             changes += [
                 'ENTRYPOINT ["/entrypoint.sh"]',
                 f"USER {_USER}:{_USER}",
@@ -108,6 +113,15 @@ def comanda_images(engine: Engine, services: Sequence[str] = release.SERVICES, t
     if engine.ours:
         engine.docker("image", "prune", "--force", "--filter", "until=168h")  # what is younger makes builds quicker
     return {service: f"{REGISTRY}/comanda-{service}:{TAG}" for service in services}
+
+
+def handler_image(engine: Engine, botpod: str, tell: Say = say) -> str:
+    """Build the example of a handler as its page says, upon an image of the bot pod; return its name."""
+    tell("» Building the example of a handler of one's own")
+    folder = release.ROOT / "docs" / "examples" / "handler"
+    options = [f"--file={folder / 'Containerfile'}", f"--build-arg=COMANDA_BOTPOD_IMAGE={botpod}", "--network=host"]
+    engine.docker("build", f"--tag={HANDLER}", *options, folder)
+    return HANDLER
 
 
 def postgres_image(engine: Engine, tell: Say = say) -> str:

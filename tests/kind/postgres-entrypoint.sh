@@ -1,7 +1,8 @@
 #!/bin/sh
 # Does for Debian's PostgreSQL what the official image's entry point does and the chart relies on: a first start makes the
 # database below $PGDATA, with $POSTGRES_PASSWORD for the role postgres, and runs /docker-entrypoint-initdb.d/*.sh against
-# a server that listens on its socket alone. Runs as any user, on a root file system that may be read-only.
+# a server that listens on its socket alone. Runs as any user that may write there and to /run/postgresql, on a root
+# file system that may be read-only.
 set -eu
 PATH=/usr/lib/postgresql/15/bin:$PATH
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
@@ -21,5 +22,7 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   done
   pg_ctl --pgdata="$PGDATA" --mode=fast --wait stop > /dev/null
 fi
+# A node may have given the volume's group more than PostgreSQL accepts.
+chmod 700 "$PGDATA"
 # exec: postgres itself gets the pod's SIGTERM.
 exec postgres -D "$PGDATA" -c listen_addresses='*' "$@"

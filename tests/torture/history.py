@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,18 @@ class OrderRow:
     total: int
 
 
+Rows = Callable[[str], Awaitable[Sequence[Any]]]
+"""Runs a statement and gives its rows."""
+
+WAITING = (
+    # A message lost from sight twice belongs to nobody (owner ''): it is for staff to look at.
+    "select (select count(*) from inbox where state = 'pending')"
+    " + (select count(*) from outbox where state in ('queued', 'sending')"
+    " or (state = 'unknown' and owner <> '')) as waiting"
+)
+"""How much has not had its turn or its end."""
+
+
 @dataclass
 class History:
     """One run."""
@@ -92,6 +105,17 @@ class History:
     phones: dict[int, str] = field(default_factory=dict)
     """Customer → phone."""
     faults: list[dict[str, Any]] = field(default_factory=list)
+
+    async def read(self, rows: Rows) -> None:
+        """Take over what the database says at the end."""
+        inbox = "select id, tenant, phone_number_id, wamid, customer_id, state, attempts from inbox order by id"
+        self.inbox = [InboxRow(*row) for row in await rows(inbox)]
+        outbox = "id, tenant, phone_number_id, customer_id, inbox_id, state, attempts, ambiguous, payload"
+        self.outbox = [OutboxRow(*row) for row in await rows(f"select {outbox} from outbox order by id")]
+        orders = "select id, tenant, inbox_id, customer_id, total from orders order by id"
+        self.orders = [OrderRow(*row) for row in await rows(orders)]
+        phones = "select customer_id, value from customer_aliases where kind = 'phone'"
+        self.phones = dict(await rows(phones))
 
     def write(self, path: Path) -> None:
         """Write it as JSON lines, one thing that happened a line."""

@@ -31,7 +31,7 @@ from tests.cluster.processes import LEASH
 from tests.harness import until
 from tests.postgres import DatabaseUrls
 from tests.test_botpod.conftest import RESTAURANT
-from tests.torture.history import History, InboxRow, OrderRow, OutboxRow, Send, Webhook
+from tests.torture.history import WAITING, History, Send, Webhook
 
 GROUP_KEY = "33" * 32
 NUMBERS = ("10000011", "10000022", "10000033")
@@ -335,29 +335,13 @@ class World:
 
     async def settle(self) -> None:
         """Wait until everything that was stored has been handled and nothing is left to be sent."""
-        # A message lost from sight twice belongs to nobody (owner ''): it is for staff to look at.
-        open_ = (
-            "select (select count(*) from inbox where state = 'pending')"
-            " + (select count(*) from outbox where state in ('queued', 'sending')"
-            " or (state = 'unknown' and owner <> ''))"
-        )
 
         async def done() -> bool:
-            return not self.graph.statuses and await self.rows(open_) == [(0,)]
+            return not self.graph.statuses and await self.rows(WAITING) == [(0,)]
 
         await until(done, 90, "everything is handled")
 
     async def record(self) -> History:
         """Read the rows into the history and return it."""
-        history = self.history
-        inbox = "select id, tenant, phone_number_id, wamid, customer_id, state, attempts from inbox order by id"
-        history.inbox = [InboxRow(*row) for row in await self.rows(inbox)]
-        outbox = (
-            "select id, tenant, phone_number_id, customer_id, inbox_id, state, attempts, ambiguous, payload from outbox"
-        )
-        history.outbox = [OutboxRow(*row) for row in await self.rows(f"{outbox} order by id")]
-        orders = "select id, tenant, inbox_id, customer_id, total from orders order by id"
-        history.orders = [OrderRow(*row) for row in await self.rows(orders)]
-        phones = "select customer_id, value from customer_aliases where kind = 'phone'"
-        history.phones = dict(await self.rows(phones))
-        return history
+        await self.history.read(self.rows)
+        return self.history

@@ -5,33 +5,35 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import helm_python as helm
 import msgspec
+import pytest
 
 from comanda_kube.client import Client
 from comanda_kube.errors import NotFoundError
+from comanda_kube.kubeconfig import from_kubeconfig
 from comanda_kube.resources import CONFIG_MAPS, NAMESPACES, PODS, SECRETS, Json, Resource, Selection
 from comanda_operator.reconcile import TENANTS
+from tests.e2e.cluster.existing import ExistingCluster
+from tests.e2e.customers import Customers
 from tests.harness import until
-from tests.kind import KindCluster
+from tests.kind import KindCluster, docker_engine, kind_cluster
 from tests.kind.engine import EngineError
-from tests.kind.images import REGISTRY
+from tests.kind.images import HANDLER, REGISTRY, comanda_images, handler_image, postgres_image
 from tests.test_charts.chart import CHART, NAMESPACE, RELEASE
 from tests.torture.checkers import judge
-from tests.torture.history import History, InboxRow, OrderRow, OutboxRow, Send, Webhook
+from tests.torture.history import WAITING, History, Send
 
 MENU = (Path(__file__).parents[2] / "test_flow" / "pizzeria.yaml").read_text() + "accept_when_closed: true\n"
-ORDER = ("Hola, quiero 2 margarita y 1 coca cola", "retiro", "sí")
 SOURCE = {"comanda.dev/source": "true"}
-NUMBERS = tuple(str(106_000_000 + index) for index in range(8))
+NUMBERS = tuple(str(106_000_000 + index) for index in range(9))
 """Numbers that the simulator has; the token of each is `token-NUMBER`."""
 NODE_PORT = 30090
 CONTROL_PLANE = {"node-role.kubernetes.io/control-plane": ""}
@@ -40,15 +42,13 @@ SERVICES = Resource("", "v1", "services", "Service")
 _VOLUMES_EACH = 4
 _SMALL = {"requests": {"cpu": "50m"}}
 VALUES: Mapping[str, Any] = {
-    "image": {"registry": REGISTRY, "pullPolicy": "Never"},
     "simulator": {
         "enabled": True,
-        "nodeSelector": CONTROL_PLANE,
         "numbers": [
             {
                 "phoneNumberId": number,
                 "wabaId": "102290129340398",
-                "displayName": f"Pizzeria {number}",
+                "displayName": f"Pizzería {number}",
                 "displayPhoneNumber": f"+569{number}",
                 "accessToken": f"token-{number}",
             }
@@ -59,31 +59,41 @@ VALUES: Mapping[str, Any] = {
     "operator": {"resources": _SMALL, "settings": {"metaCheckHours": 0.0}},
     "router": {"resources": _SMALL, "topologyKey": "kubernetes.io/hostname"},
     "pool": {"resources": _SMALL, "topologyKey": "kubernetes.io/hostname"},
-    "database": {"bundled": {"nodeSelector": CONTROL_PLANE, "storage": {"size": "1Gi"}, "resources": _SMALL}},
+    "database": {"bundled": {"storage": {"size": "1Gi"}, "resources": _SMALL}},
+}
+ON_KIND: Mapping[str, Any] = {
+    "image": {"registry": REGISTRY, "pullPolicy": "Never"},
+    # A test takes the other node away.
+    "simulator": {"nodeSelector": CONTROL_PLANE},
+    "database": {"bundled": {"nodeSelector": CONTROL_PLANE}},
 }
 
 
-@dataclass
-class Town:
+@dataclass(kw_only=True)
+class Town(Customers):
     """An installation that restaurants and customers use."""
 
-    site: KindCluster
+    site: KindCluster | ExistingCluster
     api: Client
-    session: aiohttp.ClientSession
-    simulator: str
-    """URL of Meta's side, by a port of the first node: it is there also while the API is away."""
-    webhooks: list[Webhook] = field(default_factory=list)
-    """All that customers wrote, and when it was acknowledged."""
-    _serial: int = 0
+    values: Mapping[str, Any]
+    """What the chart is installed with."""
+    handler: str
+    """Image of the example of a handler; "" where there is none."""
+
+    @property
+    def kind(self) -> KindCluster:
+        """The cluster, for tests that stop what runs on its nodes; those are for our own alone."""
+        if not isinstance(self.site, KindCluster):
+            pytest.skip("it stops what runs on nodes, which is done to a cluster of the tests' own alone")
+        return self.site
 
     # The installation.
 
     async def prepare(self) -> None:
         """Make what a cluster without a provisioner lacks, volumes, and a way to the simulator."""
-        await self.api.create(NAMESPACES, {"metadata": {"name": NAMESPACE, "labels": RESTRICTED}})
-        for number, node in enumerate(self.site.nodes * _VOLUMES_EACH):
+        for number, node in enumerate(self.kind.nodes * _VOLUMES_EACH):
             path = f"/data/volume-{number}"
-            await asyncio.to_thread(self.site.engine.docker, "exec", node, "mkdir", "-p", path)
+            await asyncio.to_thread(self.kind.engine.docker, "exec", node, "mkdir", "-p", path)
             affinity = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
             volume = {
                 "capacity": {"storage": "10Gi"},
@@ -107,10 +117,18 @@ class Town:
 
         await asyncio.to_thread(run)
 
-    async def install(self, values: Mapping[str, Any] = VALUES) -> None:
+    async def install(self) -> None:
         """Install the chart and wait until all of it runs."""
         await self.helm(
             lambda config: config.install(
+                CHART, RELEASE, dict(self.values), namespace=NAMESPACE, timeout=300, wait="watcher"
+            )
+        )
+
+    async def upgrade(self, values: Mapping[str, Any]) -> None:
+        """Upgrade the release and wait until all of it runs."""
+        await self.helm(
+            lambda config: config.upgrade(
                 CHART, RELEASE, dict(values), namespace=NAMESPACE, timeout=300, wait="watcher"
             )
         )
@@ -130,6 +148,24 @@ class Town:
             for item in page.items
             if "deletionTimestamp" not in (pod := json.loads(bytes(item)))["metadata"]
         ]
+
+    async def ready_pods(self, labels: str, namespace: str = NAMESPACE) -> list[str]:
+        """Return the names of the pods with these labels that are ready."""
+        return [
+            pod["metadata"]["name"]
+            for pod in await self.pods(labels, namespace)
+            if any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", ()))
+        ]
+
+    async def pod(self, name: str, namespace: str = NAMESPACE) -> Json:
+        """Return one pod."""
+        return await self.get(PODS, name, namespace)
+
+    async def restart(self, name: str) -> None:
+        """Replace all pods of a workload such as `deployment/comanda-router`, as an upgrade does."""
+        kubectl, namespace = self.site.kubectl, f"--namespace={NAMESPACE}"
+        await asyncio.to_thread(kubectl, "rollout", "restart", name, namespace)
+        await asyncio.to_thread(kubectl, "rollout", "status", name, namespace, "--timeout=300s", seconds=310)
 
     # Restaurants.
 
@@ -168,65 +204,11 @@ class Town:
         await until(ready, seconds, f"t{number} is ready")
         return await self.get(TENANTS, f"t{number}", namespace)
 
-    # Customers.
-
-    def customer(self) -> str:
-        """Return the phone of somebody who has not written yet."""
-        self._serial += 1
-        return f"5691{self._serial:07}"
-
-    async def write(self, number: str, phone: str, text: str) -> str:
-        """Let a customer write; returns the message's id once its webhook was acknowledged, Meta's repeats included."""
-        message = {"type": "text", "text": {"body": text}}
-        body = {"phone_number_id": number, "from": phone, "name": "Ana", "message": message}
-        webhook = Webhook("", number, phone, text, time.monotonic(), sent=int(time.time()))
-        async with self.session.post(f"{self.simulator}/simulator/messages?wait=acked&timeout=60", json=body) as answer:
-            assert answer.status == 200, await answer.text()
-            said = await answer.json()
-        assert said["acked"], f"the webhook of {said['wamid']} was not acknowledged"
-        webhook.wamid, webhook.acked = str(said["wamid"]), time.monotonic()
-        self.webhooks.append(webhook)
-        return webhook.wamid
-
-    async def replies(self, number: str, phone: str) -> list[Json]:
-        """Return what a customer was sent."""
-        return [
-            entry["payload"] for entry in await self.ledger(phone_number_id=number, customer=phone, direction="out")
-        ]
-
-    async def ledger(self, **filters: str) -> list[Json]:
-        """Return all that went between customers and bots, oldest first."""
-        entries: list[Json] = []
-        while True:
-            query = {"after": str(entries[-1]["seq"] if entries else 0), **filters}
-            async with self.session.get(f"{self.simulator}/simulator/ledger", params=query) as answer:
-                page = await answer.json()
-            if not page:
-                return entries
-            entries += page
-
-    async def say(self, number: str, phone: str, text: str, seconds: float = 60.0) -> str:
-        """Write and wait for what the bot says to it; returns that as JSON."""
-        before = len(await self.replies(number, phone))
-        await self.write(number, phone, text)
-
-        async def answered() -> bool:
-            return len(await self.replies(number, phone)) > before
-
-        await until(answered, seconds, f"{phone} has a reply to {text!r}")
-        return json.dumps((await self.replies(number, phone))[-1], ensure_ascii=False)
-
-    async def order(self, number: str, phone: str = "") -> None:
-        """Be a customer who orders once."""
-        phone = phone or self.customer()
-        for text in ORDER:
-            await self.say(number, phone, text)
-
-    async def stats(self) -> Json:
-        """Return the simulator's counts."""
-        async with self.session.get(f"{self.simulator}/simulator/stats") as answer:
-            found: Json = await answer.json()
-            return found
+    async def scale(self, replicas: int) -> None:
+        """Give the pool so many pods."""
+        patch = json.dumps({"spec": {"replicas": replicas}})
+        command = ["patch", "botpool", "default", f"--namespace={NAMESPACE}", "--type=merge", f"--patch={patch}"]
+        await asyncio.to_thread(self.site.kubectl, *command)
 
     # What came of it.
 
@@ -241,15 +223,10 @@ class Town:
 
     async def settle(self) -> None:
         """Wait until all that was stored has been handled and nothing is left to be sent."""
-        waiting = (
-            "select (select count(*) from inbox where state = 'pending')"
-            " + (select count(*) from outbox where state in ('queued', 'sending')"
-            " or (state = 'unknown' and owner <> '')) as waiting"
-        )
 
         async def done() -> bool:
             with suppress(EngineError, aiohttp.ClientError):
-                return await self.sql(waiting) == [[0]] and (await self.stats())["webhooks"]["pending"] == 0
+                return await self.sql(WAITING) == [[0]] and (await self.stats())["webhooks"]["pending"] == 0
             return False
 
         await until(done, 90, "everything is handled")
@@ -257,14 +234,12 @@ class Town:
     async def history(self, *numbers: str) -> History:
         """Return all that happened to restaurants of the pool, as the checkers of promises want it."""
         history = History(0, webhooks=[webhook for webhook in self.webhooks if webhook.number in numbers])
-        inbox = "select id, tenant, phone_number_id, wamid, customer_id, state, attempts from inbox order by id"
-        history.inbox = [InboxRow(*row) for row in await self.sql(inbox)]
-        outbox = "id, tenant, phone_number_id, customer_id, inbox_id, state, attempts, ambiguous, payload"
-        history.outbox = [OutboxRow(*row) for row in await self.sql(f"select {outbox} from outbox order by id")]
-        orders = "select id, tenant, inbox_id, customer_id, total from orders order by id"
-        history.orders = [OrderRow(*row) for row in await self.sql(orders)]
-        phones = "select customer_id, value from customer_aliases where kind = 'phone'"
-        history.phones = {int(customer): str(phone) for customer, phone in await self.sql(phones)}
+        await history.read(self.sql)
+        # Other restaurants of the pool have their own tests.
+        history.inbox = [row for row in history.inbox if row.number in numbers]
+        history.outbox = [row for row in history.outbox if row.number in numbers]
+        stored = {row.id for row in history.inbox}
+        history.orders = [row for row in history.orders if row.inbox in stored]
         for number in numbers:
             for entry in await self.ledger(phone_number_id=number, direction="out"):
                 payload = entry["payload"]
@@ -275,10 +250,55 @@ class Town:
                 history.sends.append(send)
         return history
 
-    async def kept_its_promises(self, *numbers: str) -> None:
-        """Fail with every promise to customers of these restaurants of the pool that was broken so far."""
+    async def broken(self, *numbers: str) -> list[str]:
+        """Return every promise to customers of these restaurants of the pool that was broken so far."""
         await self.settle()
-        assert not judge(await self.history(*numbers))
+        return judge(await self.history(*numbers))
+
+
+@contextmanager
+def built_site() -> Iterator[KindCluster]:
+    """Give a cluster whose nodes have this checkout's images; pods may run on both nodes."""
+    with docker_engine() as engine:
+        ours = comanda_images(engine)
+        images = [*ours.values(), handler_image(engine, ours["botpod"]), postgres_image(engine)]
+        with kind_cluster(engine) as made:
+            made.load(*images)
+            made.kubectl("taint", "node", made.nodes[0], "node-role.kubernetes.io/control-plane-")
+            yield made
+
+
+@asynccontextmanager
+async def town_on(site: KindCluster | ExistingCluster) -> AsyncIterator[Town]:
+    """Give a town with nothing in it, not even the installation."""
+    async with Client(from_kubeconfig([site.kubeconfig]), "tests") as api, aiohttp.ClientSession() as session:
+        await api.create(NAMESPACES, {"metadata": {"name": NAMESPACE, "labels": RESTRICTED}})
+        if isinstance(site, KindCluster):
+            # By a port of the first node: it is there also while the API is away.
+            simulator = f"http://{site.address(site.nodes[0])}:{NODE_PORT}"
+            values = with_values(VALUES, ON_KIND)
+            made = Town(site=site, api=api, session=session, simulator=simulator, values=values, handler=HANDLER)
+            await made.prepare()
+            yield made
+        else:
+            values = with_values(VALUES, {"image": {"registry": site.registry}})
+            try:
+                async with site.forwarded("comanda-simulator", 8090) as simulator:
+                    yield Town(
+                        site=site, api=api, session=session, simulator=simulator, values=values, handler=site.handler
+                    )
+            finally:
+                for namespace in (NAMESPACE, "parrilla"):
+                    await api.delete(NAMESPACES, "", namespace)
+
+
+def with_values(values: Mapping[str, Any], more: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return values with more of them laid over, as Helm lays one file over another."""
+    laid = dict(values)
+    for key, value in more.items():
+        before = laid.get(key)
+        laid[key] = with_values(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+    return laid
 
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
