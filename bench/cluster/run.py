@@ -151,6 +151,8 @@ async def a_pod_dies(console: Console, town: Town, found: Measured) -> None:
         ]
         await asyncio.to_thread(town.kind.engine.docker, *kill)
         await asyncio.sleep(KILL_SECONDS)
+    (after,) = (await town.pod(victim["metadata"]["name"]))["status"]["containerStatuses"]
+    assert after["restartCount"] == container["restartCount"] + 1, "nothing was killed"
     await town.settle()
     written = {webhook.phone for webhook in town.webhooks[began:]}
     found.killed = await town.reply_seconds(SHOPS, written)

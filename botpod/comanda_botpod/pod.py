@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import resources
 from pathlib import Path
+from time import monotonic
 
 import aiohttp
 import structlog
@@ -32,12 +33,13 @@ from comanda_botpod.turn import Turns
 from comanda_contract.cloud.pricing import STANDARD_RATES_RESOURCE, RateTable, parse_rates
 from comanda_contract.errors import ComandaError, InvalidInputError
 from comanda_contract.tenancy import Departure
-from comanda_store import Claim, OrderRecord, PublishedTenant, Store, TenantScope, Timing
+from comanda_store import Claim, DatabaseNotReadyError, OrderRecord, PublishedTenant, Store, TenantScope, Timing
 
 _log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 1.0
 BACKLOG_SECONDS = 5.0
+DATABASE_PAUSE_SECONDS = 0.5
 PURGE_SECONDS = 5.0
 """How often a slice of what is old is thrown away: 500 rows each 5 s keep up with 8 million a day."""
 Work = Callable[[], Coroutine[None, None, None]]
@@ -224,10 +226,23 @@ async def running_pod(settings: BotPodSettings) -> AsyncIterator[Pod]:
     """Start a pod and, at the end, drain it. Raises `ComandaError` when the database cannot be used."""
     incarnation = f"{settings.pod}:{uuid.uuid4().hex[:12]}"
     timing = Timing(lease_ms=int(settings.lease_seconds * 1000), unknown_ms=int(settings.unknown_seconds * 1000))
-    store = await Store.open(settings.database_url, pod=settings.pod, incarnation=incarnation, timing=timing)
+    store = await _opened(settings, incarnation, timing)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         yield await stack.enter_async_context(_working_pod(settings, store))
+
+
+async def _opened(settings: BotPodSettings, incarnation: str, timing: Timing) -> Store:
+    """Open the database, and wait for one that comes up or is migrated at the same time as this pod."""
+    began = monotonic()
+    while True:
+        try:
+            return await Store.open(settings.database_url, pod=settings.pod, incarnation=incarnation, timing=timing)
+        except DatabaseNotReadyError as error:
+            if monotonic() - began >= settings.database_wait_seconds:
+                raise
+            _log.warning("database_awaited", **error.to_dict())
+            await asyncio.sleep(DATABASE_PAUSE_SECONDS)
 
 
 @asynccontextmanager

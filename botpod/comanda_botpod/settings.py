@@ -40,6 +40,12 @@ class BotPodSettings(BaseSettings):
     rates_file: Path | None = Field(
         default=None, description="Meta's prices as CSV; without it the few that come with this version."
     )
+    database_wait_seconds: float = Field(
+        default=30,
+        ge=0,
+        le=600,
+        description="How long a pod that starts waits for a database that is not there, or not migrated yet.",
+    )
     lease_seconds: float = Field(
         default=5, ge=2, le=60, description="A pod that has not shown itself for so long is taken for dead."
     )

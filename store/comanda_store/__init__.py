@@ -4,7 +4,7 @@
 commit that it speaks of is on disk.
 """
 
-from comanda_store.errors import FencedError, StorageError, WeakDurabilityError
+from comanda_store.errors import DatabaseNotReadyError, FencedError, StorageError, WeakDurabilityError
 from comanda_store.records import (
     AliasLink,
     Backlog,
@@ -44,6 +44,7 @@ __all__ = [
     "Begun",
     "Busy",
     "Claim",
+    "DatabaseNotReadyError",
     "EventItem",
     "FencedError",
     "Finished",

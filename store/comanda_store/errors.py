@@ -18,6 +18,10 @@ class StorageError(UnavailableError):
     code = "storage"
 
 
+class DatabaseNotReadyError(StorageError):
+    """A database cannot be reached when it is to be opened, or is not migrated yet: either may change by itself."""
+
+
 class WeakDurabilityError(UnavailableError):
     """A database setting would let an acknowledged message be lost; the message names it."""
 

@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from comanda_cli.local.processes import free_port
 from comanda_store import StorageError
 from comanda_store.erase import ORDER
+from comanda_store.postgres.migrate import migrate
 from tests.harness import text_message, until
+from tests.postgres.server import SERVICE, PostgresServer
 from tests.test_botpod.conftest import GROUP_KEY, PHONE, PodUnderTest, tenant
 
 
@@ -26,7 +29,10 @@ async def status(pod: PodUnderTest) -> int:
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
-        ({"DATABASE_URL": "postgresql://u:canary-password@127.0.0.1:9/x"}, "cannot be reached"),
+        (
+            {"DATABASE_URL": "postgresql://u:canary-password@127.0.0.1:9/x", "DATABASE_WAIT_SECONDS": "0"},
+            "cannot be reached",
+        ),
         ({"DATABASE_URL": "mysql://u:canary-password@127.0.0.1/x"}, "neither SQLite nor PostgreSQL"),
         ({"RATES_FILE": "/dev/null"}, "the columns must be"),
     ],
@@ -53,6 +59,36 @@ async def test_a_pod_that_cannot_start_says_why_in_a_sentence(
     assert told["hint"]
     assert b"Traceback" not in said
     assert b"canary" not in said
+
+
+async def test_a_pod_waits_for_a_database_that_is_migrated_beside_it(tmp_path: Path, postgres: PostgresServer) -> None:
+    urls = await postgres.new_database(template="template1")
+    settings = {
+        "POD": "pod-0",
+        "PORT": str(free_port()),
+        "METRICS_PORT": str(free_port()),
+        "TENANTS_DIR": str(tmp_path),
+        "CREDENTIALS_DIR": str(tmp_path),
+        "GROUP_KEY": GROUP_KEY,
+        "DATABASE_URL": urls.service,
+        "DATABASE_WAIT_SECONDS": "120",
+    }
+    environment = os.environ | {f"COMANDA_BOTPOD_{name}": value for name, value in settings.items()}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "comanda_botpod", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    try:
+        told = json.loads(await asyncio.wait_for(process.stderr.readline(), 60))
+        assert (told["event"], told["code"]) == ("database_awaited", "storage")
+        assert "schema is empty" in told["message"]
+        await migrate(urls.owner, SERVICE)
+        while told["event"] == "database_awaited":
+            told = json.loads(await asyncio.wait_for(process.stderr.readline(), 60))
+        assert told["event"] == "pod_started"
+    finally:
+        process.terminate()
+        await process.communicate()
 
 
 @pytest.mark.parametrize("error", [StorageError("away"), RuntimeError("never expected")])

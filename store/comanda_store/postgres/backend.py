@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from comanda_store import sql
 from comanda_store.commits import unexpected
-from comanda_store.errors import StorageError
+from comanda_store.errors import DatabaseNotReadyError, StorageError
 from comanda_store.migrate import revisions
 from comanda_store.postgres import calls
 from comanda_store.postgres.connect import OUTER_SECONDS, SETTINGS, connect, sqlalchemy_url
@@ -60,10 +60,13 @@ class PostgresBackend:
 
     @classmethod
     async def open(cls, url: str, worker: Worker) -> PostgresBackend:
-        """Open a database and check its schema and settings. Raises `StorageError` or `WeakDurabilityError`."""
+        """Open a database, check schema and settings. Raises `DatabaseNotReadyError` or `WeakDurabilityError`."""
         backend = cls(url, worker)
         try:
             await backend._duties.run(_check_schema)
+        except StorageError as error:
+            await backend.close()
+            raise DatabaseNotReadyError(error.message, hint=error.hint) from None
         except BaseException:
             await backend.close()
             raise
