@@ -38,8 +38,8 @@ from comanda_store import Claim, DatabaseNotReadyError, OrderRecord, PublishedTe
 _log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 1.0
-BACKLOG_SECONDS = 5.0
 DATABASE_PAUSE_SECONDS = 0.5
+BACKLOG_SECONDS = 5.0
 PURGE_SECONDS = 5.0
 """How often a slice of what is old is thrown away: 500 rows each 5 s keep up with 8 million a day."""
 Work = Callable[[], Coroutine[None, None, None]]
@@ -234,14 +234,16 @@ async def running_pod(settings: BotPodSettings) -> AsyncIterator[Pod]:
 
 async def _opened(settings: BotPodSettings, incarnation: str, timing: Timing) -> Store:
     """Open the database, and wait for one that comes up or is migrated at the same time as this pod."""
-    began = monotonic()
+    began, said = monotonic(), ""
     while True:
         try:
             return await Store.open(settings.database_url, pod=settings.pod, incarnation=incarnation, timing=timing)
         except DatabaseNotReadyError as error:
             if monotonic() - began >= settings.database_wait_seconds:
                 raise
-            _log.warning("database_awaited", **error.to_dict())
+            if error.message != said:
+                _log.warning("database_awaited", **error.to_dict())
+                said = error.message
             await asyncio.sleep(DATABASE_PAUSE_SECONDS)
 
 

@@ -64,11 +64,10 @@ class PostgresBackend:
         backend = cls(url, worker)
         try:
             await backend._duties.run(_check_schema)
-        except StorageError as error:
+        except BaseException as error:
             await backend.close()
-            raise DatabaseNotReadyError(error.message, hint=error.hint) from None
-        except BaseException:
-            await backend.close()
+            if isinstance(error, StorageError):
+                raise DatabaseNotReadyError(error.message, hint=error.hint) from None
             raise
         return backend
 
