@@ -22,13 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.common.results import Row, Target, print_results, write_results
 from bench.common.stats import percentile
-from tests.e2e.cluster.town import NUMBERS, RESTRICTED, Town, built_site, town_on
+from tests.e2e.cluster.town import NUMBERS, OWN_NAMESPACE, POOL_PODS, Town, built_site, town_on
 from tests.harness import until
 from tests.kind.images import REGISTRY, TAG, base_image
 
-from comanda_kube.resources import NAMESPACES
-
-POOL_PODS = "comanda.dev/group=pool-default"
 STANDARD, ENTERPRISE, ROTATED = NUMBERS[0], NUMBERS[1], NUMBERS[6]
 SHOPS = NUMBERS[2:5]
 KILL_SECONDS, KILL_RATE = 15.0, 20.0
@@ -88,15 +85,14 @@ def _size(docker: Callable[..., str], image: str) -> int:
 
 async def first_replies(console: Console, town: Town, found: Measured) -> None:
     """Apply a tenant of each plan and write to it as soon as it is ready."""
-    await town.api.create(NAMESPACES, {"metadata": {"name": "parrilla", "labels": RESTRICTED}})
     with timed(console, "standard tenant applied → first reply") as took:
         await town.open(STANDARD)
         await town.is_open(STANDARD)
         await town.say(STANDARD, town.customer(), "Hola")
     found.standard_seconds = took[0]
     with timed(console, "enterprise tenant applied → first reply") as took:
-        await town.open(ENTERPRISE, namespace="parrilla", plan="enterprise", enterprise={"replicas": 1})
-        await town.is_open(ENTERPRISE, "parrilla", seconds=120)
+        await town.open(ENTERPRISE, namespace=OWN_NAMESPACE, plan="enterprise", enterprise={"replicas": 1})
+        await town.is_open(ENTERPRISE, OWN_NAMESPACE, seconds=120)
         await town.say(ENTERPRISE, town.customer(), "Hola")
     found.enterprise_seconds = took[0]
 

@@ -24,5 +24,9 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
 fi
 # A node may have given the volume's group more than PostgreSQL accepts.
 chmod 700 "$PGDATA"
-# exec: postgres itself gets the pod's SIGTERM.
-exec postgres -D "$PGDATA" -c listen_addresses='*' "$@"
+# The official image is stopped by SIGINT, which does not wait for clients to go; an imported image cannot say so.
+postgres -D "$PGDATA" -c listen_addresses='*' "$@" &
+server=$!
+trap 'kill -INT $server' TERM INT
+# A signal ends a wait; the second one is for the server's end.
+wait $server || wait $server

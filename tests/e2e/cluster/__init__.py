@@ -1,4 +1,4 @@
 """Comanda on a real cluster: kind with two nodes, this checkout's images, the chart by Helm, Meta simulated inside.
 
-`make e2e` runs these tests, and nothing else does: they take a Docker Engine and some five minutes.
+`make e2e` runs these tests, and nothing else does: they take a Docker Engine and some ten minutes.
 """

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from comanda_cli.local.processes import free_port
 from tests.cluster.binaries import API
 from tests.kind.engine import run
@@ -63,7 +65,10 @@ class ExistingCluster:
 
 
 def existing_cluster() -> ExistingCluster:
-    """Return the cluster that the environment names. Raises `KeyError` with what it lacks."""
+    """Return the cluster that the environment names. Ends the run with a sentence where it does not."""
+    lacking = [name for name in ("KUBECONFIG", "COMANDA_E2E_REGISTRY") if not os.environ.get(name)]
+    if lacking:
+        pytest.exit(f"E2E=existing needs {' and '.join(lacking)}; CONTRIBUTING.md says what they are", returncode=4)
     return ExistingCluster(
         kubeconfig=Path(os.environ["KUBECONFIG"]),
         registry=os.environ["COMANDA_E2E_REGISTRY"],

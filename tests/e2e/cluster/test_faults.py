@@ -9,14 +9,13 @@ import pytest
 
 from comanda_kube.errors import ApiError
 from comanda_kube.resources import NAMESPACES
-from tests.e2e.cluster.town import NUMBERS, Town
+from tests.e2e.cluster.town import NUMBERS, POOL_PODS, Town
 from tests.harness import until
 from tests.kind.engine import EngineError
 from tests.test_charts.chart import NAMESPACE
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.asyncio(loop_scope="session")]
 
-POOL_PODS = "comanda.dev/group=pool-default"
 SHOP = NUMBERS[5]
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from comanda_kube.resources import NAMESPACES
-from tests.e2e.cluster.town import NUMBERS, RESTRICTED, Town
+from tests.e2e.cluster.town import NUMBERS, OWN_NAMESPACE, RESTRICTED, Town
 from tests.test_charts.chart import NAMESPACE
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.asyncio(loop_scope="session")]
@@ -19,10 +19,9 @@ async def test_a_restaurant_of_the_pool_takes_an_order(town: Town) -> None:
 
 
 async def test_a_restaurant_with_pods_of_its_own_takes_an_order_in_its_own_namespace(town: Town) -> None:
-    await town.api.create(NAMESPACES, {"metadata": {"name": "parrilla", "labels": RESTRICTED}})
-    await town.open(NUMBERS[1], namespace="parrilla", plan="enterprise", enterprise={"replicas": 1})
-    tenant = await town.is_open(NUMBERS[1], "parrilla")
-    assert tenant["status"]["group"] == f"parrilla/tenant-t{NUMBERS[1]}"
+    await town.open(NUMBERS[1], namespace=OWN_NAMESPACE, plan="enterprise", enterprise={"replicas": 1})
+    tenant = await town.is_open(NUMBERS[1], OWN_NAMESPACE)
+    assert tenant["status"]["group"] == f"{OWN_NAMESPACE}/tenant-t{NUMBERS[1]}"
     await town.order(NUMBERS[1])
 
 
@@ -31,13 +30,13 @@ async def test_a_handler_answers_from_an_image_of_its_own(town: Town) -> None:
         pytest.skip("COMANDA_E2E_HANDLER names no image of the example of a handler")
     handler = {"type": "python", "entryPoint": "napoli_bot.handler:handle"}
     enterprise = {"image": town.handler, "handler": handler}
-    await town.open(NUMBERS[8], namespace="parrilla", plan="enterprise", enterprise=enterprise)
-    await town.is_open(NUMBERS[8], "parrilla")
+    await town.open(NUMBERS[8], namespace=OWN_NAMESPACE, plan="enterprise", enterprise=enterprise)
+    await town.is_open(NUMBERS[8], OWN_NAMESPACE)
     assert "Te atiende una persona" in await town.say(NUMBERS[8], town.customer(), "Hola")
 
 
-async def test_every_pod_is_of_the_image_and_the_rights_that_were_asked_for(town: Town) -> None:
-    for namespace in (NAMESPACE, "parrilla"):
+async def test_every_pod_is_within_the_restricted_level_on_a_root_that_is_read_only(town: Town) -> None:
+    for namespace in (NAMESPACE, OWN_NAMESPACE):
         assert (await town.get(NAMESPACES, namespace))["metadata"]["labels"].items() >= RESTRICTED.items()
         for pod in await town.pods("", namespace):
             assert pod["spec"]["securityContext"]["runAsNonRoot"]

@@ -1,4 +1,4 @@
-"""Everything is replaced while customers write; nobody notices."""
+"""Everything is replaced while customers write; nothing is lost."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from comanda_kube.resources import Resource
-from tests.e2e.cluster.town import NUMBERS, Town, with_values
+from tests.e2e.cluster.town import NUMBERS, POOL_PODS, Town, with_values
 from tests.harness import until
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.asyncio(loop_scope="session")]
 
-POOL_PODS = "comanda.dev/group=pool-default"
 SHOPS = NUMBERS[2:5]
-DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 
 
 async def shops(town: Town) -> None:
@@ -25,7 +22,7 @@ async def shops(town: Town) -> None:
         await town.is_open(number)
 
 
-async def unnoticed(town: Town, act: Callable[[], Awaitable[None]], per_second: float) -> None:
+async def without_loss(town: Town, act: Callable[[], Awaitable[None]], per_second: float) -> None:
     """Do something while customers write; every webhook is acknowledged, and every promise kept.
 
     How many are at the first try says `make bench NAME=cluster`: pods that start beside it can make a crowded machine's
@@ -49,7 +46,7 @@ async def test_a_pool_grows_and_shrinks_under_load(town: Town) -> None:
 
             await until(there, 180, f"the pool has {replicas} pods")
 
-    await unnoticed(town, act, per_second=20)
+    await without_loss(town, act, per_second=20)
 
 
 async def test_routers_operators_and_pools_are_replaced_under_load(town: Town) -> None:
@@ -59,9 +56,8 @@ async def test_routers_operators_and_pools_are_replaced_under_load(town: Town) -
         for name in ("deployment/comanda-router", "deployment/comanda-operator", "statefulset/pool-default"):
             await town.restart(name)
 
-    await unnoticed(town, act, per_second=20)
-    replaced = ("router", "operator")
-    for component in replaced:
+    await without_loss(town, act, per_second=20)
+    for component in ("router", "operator"):
         pods = await town.pods(f"app.kubernetes.io/component={component}")
         assert len(pods) == 2
         assert not {pod["metadata"]["uid"] for pod in pods} & before
@@ -74,7 +70,7 @@ async def test_an_upgrade_of_the_chart_changes_what_it_says_and_loses_nothing(to
     async def act() -> None:
         await town.upgrade(changed)
 
-    await unnoticed(town, act, per_second=10)
+    await without_loss(town, act, per_second=10)
     routers = await town.pods("app.kubernetes.io/component=router")
     assert {pod["metadata"]["annotations"].get("example.com/upgraded") for pod in routers} == {"yes"}
     await town.upgrade(town.values)

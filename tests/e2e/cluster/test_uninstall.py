@@ -4,7 +4,7 @@ import pytest
 
 from comanda_kube.resources import SECRETS, Resource
 from comanda_operator.reconcile import TENANTS
-from tests.e2e.cluster.town import NUMBERS, Town
+from tests.e2e.cluster.town import NUMBERS, POOL_PODS, Town
 from tests.harness import until
 from tests.test_charts.chart import RELEASE
 
@@ -25,4 +25,4 @@ async def test_what_remains_is_what_the_page_says(town: Town) -> None:
     assert await town.get(TENANTS, f"t{NUMBERS[0]}"), "tenants stay with their CRD"
     assert await town.get(SECRETS, "comanda-master-key"), "the key stays"
     assert await town.get(CLAIMS, "data-comanda-database-0"), "the orders stay"
-    assert len(await town.ready_pods("comanda.dev/group=pool-default")) == 2, "pods of groups stay"
+    assert len(await town.ready_pods(POOL_PODS)) == 2, "pods of groups stay"

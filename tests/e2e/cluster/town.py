@@ -35,6 +35,9 @@ MENU = (Path(__file__).parents[2] / "test_flow" / "pizzeria.yaml").read_text() +
 SOURCE = {"comanda.dev/source": "true"}
 NUMBERS = tuple(str(106_000_000 + index) for index in range(9))
 """Numbers that the simulator has; the token of each is `token-NUMBER`."""
+POOL_PODS = "comanda.dev/group=pool-default"
+OWN_NAMESPACE = "parrilla"
+"""A namespace for restaurants with pods of their own."""
 NODE_PORT = 30090
 CONTROL_PLANE = {"node-role.kubernetes.io/control-plane": ""}
 VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
@@ -272,7 +275,8 @@ def built_site() -> Iterator[KindCluster]:
 async def town_on(site: KindCluster | ExistingCluster) -> AsyncIterator[Town]:
     """Give a town with nothing in it, not even the installation."""
     async with Client(from_kubeconfig([site.kubeconfig]), "tests") as api, aiohttp.ClientSession() as session:
-        await api.create(NAMESPACES, {"metadata": {"name": NAMESPACE, "labels": RESTRICTED}})
+        for namespace in (NAMESPACE, OWN_NAMESPACE):
+            await api.create(NAMESPACES, {"metadata": {"name": namespace, "labels": RESTRICTED}})
         if isinstance(site, KindCluster):
             # By a port of the first node: it is there also while the API is away.
             simulator = f"http://{site.address(site.nodes[0])}:{NODE_PORT}"
@@ -288,7 +292,7 @@ async def town_on(site: KindCluster | ExistingCluster) -> AsyncIterator[Town]:
                         site=site, api=api, session=session, simulator=simulator, values=values, handler=site.handler
                     )
             finally:
-                for namespace in (NAMESPACE, "parrilla"):
+                for namespace in (NAMESPACE, OWN_NAMESPACE):
                     await api.delete(NAMESPACES, "", namespace)
 
 
