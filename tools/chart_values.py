@@ -21,6 +21,8 @@ from comanda_router.settings import RouterSettings
 
 _LABEL = "[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?"
 _QUALIFIED = f"(({_LABEL}\\.){{1,3}}{_LABEL}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,40}}[A-Za-z0-9])?"
+# Printable, in most scripts. Helm's regular expressions know no \u, so the characters themselves are in it.
+_NAME = "[ -~\u00a1-\u1fff\u3040-\ud7ff]{1,60}"
 _TEXT = "[A-Za-z0-9]([-A-Za-z0-9_./:= ]{0,60}[A-Za-z0-9])?"
 
 Name = Annotated[str, Field(pattern=f"^{_LABEL}$")]
@@ -401,7 +403,7 @@ class SimulatedNumber(Part):
 
     phone_number_id: Digits = Field(description="The tenant's phoneNumberId.")
     waba_id: Digits = Field(description="The tenant's wabaId.")
-    display_name: str = Field(pattern=r"^[^\x00-\x1f\x7f]{1,60}$", description="Name that customers see.")
+    display_name: str = Field(pattern=f"^{_NAME}$", description="Name that customers see.")
     display_phone_number: str = Field(pattern="^[+][0-9]{6,15}$", description="Number that customers see.")
     access_token: str = Field(pattern="^[A-Za-z0-9-]{1,60}$", description="Token that may speak for it.")
 
