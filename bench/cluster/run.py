@@ -24,6 +24,7 @@ from bench.common.results import Row, Target, print_results, write_results
 from bench.common.stats import percentile
 from tests.e2e.cluster.town import NUMBERS, OWN_NAMESPACE, POOL_PODS, Town, built_site, town_on
 from tests.harness import until
+from tests.kind import docker_engine
 from tests.kind.images import REGISTRY, TAG, base_image
 
 STANDARD, ENTERPRISE, ROTATED = NUMBERS[0], NUMBERS[1], NUMBERS[6]
@@ -62,10 +63,10 @@ def timed(console: Console, what: str) -> Iterator[list[float]]:
 async def measure(console: Console, rate: float) -> Measured:
     """Run all parts on one cluster."""
     found = Measured(upgrade_rate=rate)
-    with built_site() as site:
-        base = _size(site.engine.docker, base_image(site.engine, "python"))
+    with docker_engine() as engine, built_site(engine) as site:
+        base = _size(engine.docker, base_image(engine, "python"))
         for service in ("router", "operator", "botpod", "simulator", "migrate"):
-            found.over_base[service] = (_size(site.engine.docker, f"{REGISTRY}/comanda-{service}:{TAG}") - base) / MB
+            found.over_base[service] = (_size(engine.docker, f"{REGISTRY}/comanda-{service}:{TAG}") - base) / MB
         async with town_on(site) as town:
             with timed(console, "helm install --wait") as took:
                 await town.install()

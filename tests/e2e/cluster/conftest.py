@@ -17,12 +17,12 @@ collect_ignore_glob = [] if os.environ.get("COMANDA_E2E") else ["test_*.py"]
 
 
 @pytest.fixture(scope="session")
-def site() -> Iterator[KindCluster | ExistingCluster]:
+def site(request: pytest.FixtureRequest) -> Iterator[KindCluster | ExistingCluster]:
     """A cluster that can run this checkout's images: one of our own, or the one that the environment names."""
     if os.environ["COMANDA_E2E"] == "existing":
         yield existing_cluster()
         return
-    with built_site() as made:
+    with built_site(request.getfixturevalue("engine")) as made:
         yield made
 
 

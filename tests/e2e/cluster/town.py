@@ -24,7 +24,7 @@ from comanda_operator.reconcile import TENANTS
 from tests.e2e.cluster.existing import ExistingCluster
 from tests.e2e.customers import Customers
 from tests.harness import until
-from tests.kind import KindCluster, docker_engine, kind_cluster
+from tests.kind import Engine, KindCluster, kind_cluster
 from tests.kind.engine import EngineError
 from tests.kind.images import HANDLER, REGISTRY, comanda_images, handler_image, postgres_image
 from tests.test_charts.chart import CHART, NAMESPACE, RELEASE
@@ -260,15 +260,14 @@ class Town(Customers):
 
 
 @contextmanager
-def built_site() -> Iterator[KindCluster]:
+def built_site(engine: Engine) -> Iterator[KindCluster]:
     """Give a cluster whose nodes have this checkout's images; pods may run on both nodes."""
-    with docker_engine() as engine:
-        ours = comanda_images(engine)
-        images = [*ours.values(), handler_image(engine, ours["botpod"]), postgres_image(engine)]
-        with kind_cluster(engine) as made:
-            made.load(*images)
-            made.kubectl("taint", "node", made.nodes[0], "node-role.kubernetes.io/control-plane-")
-            yield made
+    ours = comanda_images(engine)
+    images = [*ours.values(), handler_image(engine, ours["botpod"]), postgres_image(engine)]
+    with kind_cluster(engine) as made:
+        made.load(*images)
+        made.kubectl("taint", "node", made.nodes[0], "node-role.kubernetes.io/control-plane-")
+        yield made
 
 
 @asynccontextmanager

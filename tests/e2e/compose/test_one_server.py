@@ -15,8 +15,7 @@ from comanda_cli.local.processes import free_port
 from tests.e2e.customers import Customers
 from tests.e2e.world import DEMO_TENANTS, NAPOLI
 from tests.harness import until
-from tests.kind import docker_engine
-from tests.kind.engine import needed, run
+from tests.kind.engine import Engine, needed, run
 from tests.kind.images import REGISTRY, TAG, comanda_images, postgres_image
 
 pytestmark = pytest.mark.timeout(1800)
@@ -25,7 +24,7 @@ Compose = Callable[..., str]
 
 
 @pytest.fixture
-def compose(tmp_path: Path) -> Iterator[tuple[Compose, int]]:
+def compose(tmp_path: Path, engine: Engine) -> Iterator[tuple[Compose, int]]:
     """`docker-compose` for a folder of tenants, and the port of the simulator; all of it is gone at the end."""
     tenants = tmp_path / "tenants"
     shutil.copytree(DEMO_TENANTS, tenants)
@@ -45,19 +44,18 @@ def compose(tmp_path: Path) -> Iterator[tuple[Compose, int]]:
     }
     env = tmp_path / ".env"
     env.write_text("".join(f"{name}={value}\n" for name, value in told.items()))
-    with docker_engine() as engine:
-        comanda_images(engine, ["migrate"])
-        environment = {**engine.environment, "POSTGRES_IMAGE": postgres_image(engine)}
-        file = ROOT / "compose" / "compose.yaml"
-        command = [needed("docker-compose"), "--project-name=comanda-tests", f"--file={file}", f"--env-file={env}"]
+    comanda_images(engine, ["migrate"])
+    environment = {**engine.environment, "POSTGRES_IMAGE": postgres_image(engine)}
+    file = ROOT / "compose" / "compose.yaml"
+    command = [needed("docker-compose"), "--project-name=comanda-tests", f"--file={file}", f"--env-file={env}"]
 
-        def call(*words: str) -> str:
-            return run([*command, *words], environment, seconds=300)
+    def call(*words: str) -> str:
+        return run([*command, *words], environment, seconds=300)
 
-        try:
-            yield call, chat
-        finally:
-            call("down", "--volumes", "--timeout=30")
+    try:
+        yield call, chat
+    finally:
+        call("down", "--volumes", "--timeout=30")
 
 
 async def test_a_restaurant_takes_orders_and_they_outlive_its_containers(compose: tuple[Compose, int]) -> None:
