@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from tools import system
 
@@ -28,6 +29,7 @@ _LEASH = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") els
 _READY_SECONDS = 60.0
 _END_SECONDS = 60.0
 _CALL_SECONDS = 600.0
+_LONGEST_RUN_SECONDS = 3600.0
 
 
 class EngineError(Exception):
@@ -105,13 +107,26 @@ def docker_engine(tell: Say = say) -> Iterator[Engine]:
     home = cache() / "docker"
     home.mkdir(parents=True, exist_ok=True)
     with (home / ".lock").open("w") as lock, tempfile.TemporaryDirectory(prefix="engine") as name:
+        _take(lock, tell)
+        with _firewall_kept(), _daemon(home / "data", Path(name)) as engine:
+            yield engine
+
+
+def _take(lock: IO[str], tell: Say) -> None:
+    """Wait until no other run has an engine. Raises `EngineError` when that takes too long."""
+    deadline, told = time.monotonic() + _LONGEST_RUN_SECONDS, False
+    while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            tell("» Waiting for another run's Docker Engine to end")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        with _firewall_kept(), _daemon(home / "data", Path(name)) as engine:
-            yield engine
+            if time.monotonic() > deadline:
+                raise EngineError(f"another run has had its Docker Engine for {_LONGEST_RUN_SECONDS:.0f} s") from None
+            if not told:
+                tell("» Waiting for another run's Docker Engine to end")
+            told = True
+            time.sleep(1.0)
+        else:
+            return
 
 
 @contextmanager
