@@ -216,13 +216,16 @@ async def be_idle(console: Console, operator: OperatorProcess, scene: Scene, fou
     """Look at what it costs to do nothing."""
     seconds = 30.0
     process = psutil.Process(operator.process.pid)
-    since, before = len(scene.cluster.server.audit()), process.cpu_times()
+    user = f"system:serviceaccount:{HOME}:operator"
+    since = sum(each["user"]["username"] == user for each in scene.cluster.server.audit())
+    before = process.cpu_times()
     await asyncio.sleep(seconds)
     after = process.cpu_times()
     found.idle_cpu_percent = 100 * (after.user + after.system - before.user - before.system) / seconds
-    user = f"system:serviceaccount:{HOME}:operator"
-    asked = [each for each in scene.cluster.server.audit()[since:] if each["user"]["username"] == user]
-    found.idle_requests = len(asked) / seconds / 2  # both replicas
+    said = [each for each in scene.cluster.server.audit() if each["user"]["username"] == user]
+    # A watch is in the log twice, when it begins and when it ends.
+    began = {each["auditID"] for each in said[since:]} - {each["auditID"] for each in said[:since]}
+    found.idle_requests = len(began) / seconds / 2  # both replicas
     console.print(f"idle: {found.idle_cpu_percent:.1f} % of a core, {found.idle_requests:.2f} requests/s", style="dim")
 
 
