@@ -308,6 +308,12 @@ class Pool(Part):
     topology_key: LabelKey = Field(
         default="topology.kubernetes.io/zone", description="Node label over whose values its pods are spread."
     )
+    startup_seconds: int = Field(
+        default=240,
+        ge=0,
+        le=3600,
+        description="How long helm install waits for its first ready pod, below Helm's --timeout; 0: not at all.",
+    )
 
 
 class App(Part):

@@ -1,4 +1,4 @@
-"""Alerts speak of metrics that there are, and each has a runbook."""
+"""Alerts and pages speak of metrics that there are, and each alert has a runbook."""
 
 from __future__ import annotations
 
@@ -44,6 +44,12 @@ def selectors(expression: Any) -> Iterator[Any]:
 def test_an_alert_is_a_query_of_metrics_that_there_are(rule: dict[str, Any]) -> None:
     found = {selector.name for selector in selectors(promql.parse(rule["expr"]))}
     assert found
+    assert found <= {name + suffix for name in EXPOSED for suffix in SUFFIXES}
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.stem)
+def test_a_page_speaks_of_metrics_that_there_are(page: Path) -> None:
+    found = set(re.findall(r"`(?:\w+ )*.*?\b(comanda_(?:router|operator|botpod)_\w+)", page.read_text()))
     assert found <= {name + suffix for name in EXPOSED for suffix in SUFFIXES}
 
 

@@ -50,7 +50,7 @@ def world(values: dict[str, Any]) -> tuple[list[Policy], dict[str, Peer]]:
     return policies, peers
 
 
-INSIDE = {"router", "operator", "migrate", "database", "simulator", "pool-bot", "own-bot"}
+INSIDE = {"router", "operator", "startup", "migrate", "database", "simulator", "pool-bot", "own-bot"}
 """Pods of ours."""
 
 PORTS = {8080, 9090, DELIVERIES, METRICS, 5432, 8090, 443, 80, 6443, 53, 22}
@@ -123,6 +123,7 @@ def test_what_leaves_for_the_internet_is_what_each_needs(values: dict[str, Any],
     graph = {8090} if simulated else set()
     assert leaving(found, "router") == {53, 443, 6443}
     assert leaving(found, "operator") == {53, 443, 6443} | graph
+    assert leaving(found, "startup") == {53, 443, 6443}
     assert leaving(found, "migrate") == {53, 5432}
     assert leaving(found, "database") == set()
     for bot in ("pool-bot", "own-bot"):

@@ -90,7 +90,7 @@ async def test_the_namespace_does_refuse_what_is_not_restricted(kubectl: Kubectl
 
 @pytest.mark.parametrize("name", SETS)
 async def test_pods_are_held_to_more_than_restricted(name: str) -> None:
-    with_token = {"comanda-operator", "comanda-router"}
+    with_token = {"comanda-operator", "comanda-router", "comanda-startup"}
     for workload, pod in pods(objects(values_of(name))):
         spec = pod["spec"]
         (container,) = spec["containers"]

@@ -471,9 +471,9 @@ async def service_account(admin: Client) -> str:
     return await new_token(admin)
 
 
-async def new_token(admin: Client) -> str:
-    """Return another token of the operator's ServiceAccount."""
-    metadata = {"namespace": HOME, "name": "operator"}
+async def new_token(admin: Client, account: str = "operator") -> str:
+    """Return another token of a ServiceAccount."""
+    metadata = {"namespace": HOME, "name": account}
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": metadata, "spec": {}}
     made = await admin.create(SERVICE_ACCOUNTS, request, subresource="token")
     return str(made["status"]["token"])
