@@ -44,7 +44,7 @@ async def handle(uid: str, spec: kopf.Spec, patch: kopf.Patch, meta: kopf.Meta, 
     patch.status["group"] = f"comanda/pool-{spec.get('poolRef', 'default')}"
     patch.status["conditions"] = [condition]
     _handled.add(uid)
-    if len(_handled) in {1, EXPECTED}:
+    if len(_handled) % 100 == 0 or len(_handled) == EXPECTED:
         print(len(_handled), round(time.monotonic() - _begun, 3), flush=True)
 
 
