@@ -316,8 +316,8 @@ async def peer(console: Console, scene: Scene, found: Measured, folder: Path) ->
     found.peer_writes = sum(each["verb"] == "patch" for each in entries)
     found.peer_refused = sum(each["responseStatus"]["code"] >= 429 for each in entries)
     console.print(
-        f"peer: {found.peer_handled:,} in {found.peer_seconds:.1f} s, {found.peer_rss:.0f} MiB, {found.peer_writes:,} writes, "
-        f"{found.peer_refused} refused",
+        f"peer: {found.peer_handled:,} in {found.peer_seconds:.1f} s, {found.peer_rss:.0f} MiB, "
+        f"{found.peer_writes:,} writes, {found.peer_refused} refused",
         style="dim",
     )
 
