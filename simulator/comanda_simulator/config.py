@@ -67,6 +67,7 @@ class NumberConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     phone_number_id: str
     waba_id: str
     display_phone_number: str
+    """Digits, as Meta's webhooks have it; a plus in front of them is taken off."""
     access_token: str
     display_name: str = ""
     app: str = DEFAULT_APP
@@ -76,6 +77,9 @@ class NumberConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     messages_per_second: int = limits.MESSAGES_PER_SECOND
     """Throughput, inbound and outbound together; Meta raises it to 1,000 for large senders."""
     standing: Standing = Standing()
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "display_phone_number", self.display_phone_number.lstrip("+"))
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

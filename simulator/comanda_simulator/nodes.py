@@ -246,7 +246,7 @@ def _number_node(cloud: Cloud, number: NumberConfig) -> dict[str, Any]:
     )
     return {
         "id": number.phone_number_id,
-        "display_phone_number": f"+{number.display_phone_number.lstrip('+')}",
+        "display_phone_number": f"+{number.display_phone_number}",
         "verified_name": number.display_name,
         "status": number.standing.status,
         "quality_rating": number.standing.quality_rating,

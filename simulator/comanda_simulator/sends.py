@@ -40,7 +40,7 @@ def accept(cloud: Cloud, number: NumberConfig, raw: bytes) -> Outcome:
         return _mark(cloud, number, message, raw)
     address = read_address(message)
     customer = cloud.customers.find(number.waba_id, phone=address.phone, user_id=address.user_id)
-    if address.phone and address.phone == number.display_phone_number.lstrip("+"):
+    if address.phone and address.phone == number.display_phone_number:
         raise GraphRefusal(131021, "Sender and recipient are the same phone number.")
     kind = check_message(message, cloud.facts[number.phone_number_id])
     now = cloud.clock()

@@ -57,6 +57,11 @@ def test_documented_shape_is_read(tmp_path: Path) -> None:
     assert config.app_id_of("default").isdigit()
 
 
+def test_a_number_is_written_as_meta_does_with_or_without_a_plus(tmp_path: Path) -> None:
+    [number] = read_config(write(tmp_path / "c.json", changed_number(display_phone_number="+56911112222"))).numbers
+    assert number.display_phone_number == "56911112222"
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [
