@@ -367,13 +367,14 @@ def migrate_database(
     service_role: Annotated[
         str, typer.Option("--service-role", help="The role that the pods connect as; must exist, not the owner.")
     ] = "comanda_service",
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server that is not there yet.")] = 0,
 ) -> None:
     """Bring a PostgreSQL database to this version: tables, row-level security, functions and rights.
 
     May be run by several at once and again at any time. An embedded database needs none of it.
     """
     try:
-        asyncio.run(migrate(url, service_role))
+        asyncio.run(migrate(url, service_role, wait_seconds=wait))
     except ComandaError as error:
         print_error(error)
         raise typer.Exit(1) from None

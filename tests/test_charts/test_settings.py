@@ -65,10 +65,14 @@ def test_each_command_is_a_module_that_runs_or_a_command_that_there_is(name: str
             if spec.submodule_search_locations:
                 spec = importlib.util.find_spec(f"{command[2]}.__main__")
             assert spec is not None
-            given = {word.partition("=")[0] for word in command[3:] if word.startswith("--")}
-            assert given <= options_of(str(spec.origin))
+            assert given_options(command) <= options_of(str(spec.origin))
         else:
             assert_cli(command, environment(pod))
+
+
+def given_options(words: list[str]) -> set[str]:
+    """Return the names of the options that a command line gives."""
+    return {word.partition("=")[0] for word in words if word.startswith("--")}
 
 
 def options_of(path: str) -> set[str]:
@@ -91,7 +95,7 @@ def assert_cli(command: list[str], variables: dict[str, Any]) -> None:
     missing = [each.name for each in found.params if each.required and each.envvar not in variables]
     assert missing == []
     options = {option for parameter in found.params for option in parameter.opts}
-    assert {word for word in words if word.startswith("--")} <= options
+    assert given_options(words) <= options
 
 
 @pytest.mark.parametrize("name", SETS)

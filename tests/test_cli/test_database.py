@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from typer.testing import CliRunner
 
@@ -11,6 +12,8 @@ from comanda_cli.app import app
 from comanda_cli.local.layout import Layout
 from comanda_store import Claim, SendResult, StatusItem, Store
 from comanda_store.sqlite.engine import sqlite_url
+from tests.cluster import FaultProxy
+from tests.harness import until
 from tests.postgres import DatabaseUrls, PostgresServer
 from tests.postgres.server import SERVICE
 from tests.test_store.test_store import MESSAGE, ORDER, PACE, SCOPE, result
@@ -81,6 +84,26 @@ async def test_a_database_is_migrated_and_may_be_again(postgres: PostgresServer)
     for _ in range(2):
         code, said = await invoked("db", "migrate", "--url", urls.owner, "--service-role", SERVICE)
         assert (code, "is up to date" in said) == (0, True)
+
+
+async def test_a_server_that_is_not_there_yet_is_waited_for(postgres: PostgresServer) -> None:
+    urls = await postgres.new_database(template="template0")
+    server, proxy, refused = urlsplit(urls.owner), FaultProxy(urlsplit(urls.owner).port or 5432), 0
+
+    def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal refused
+        refused += 1
+        writer.close()
+
+    later = urls.owner.replace(f":{server.port}/", f":{proxy.port}/")
+    async with await asyncio.start_server(refuse, "127.0.0.1", proxy.port):
+        waiting = asyncio.create_task(
+            invoked("db", "migrate", "--url", later, "--service-role", SERVICE, "--wait=60"),
+        )
+        await until(lambda: refused >= 2, 30, "it has tried twice")
+    async with proxy:
+        code, said = await waiting
+    assert (code, "is up to date" in said) == (0, True)
 
 
 async def test_a_database_that_cannot_be_reached_is_an_error_with_a_way_out() -> None:

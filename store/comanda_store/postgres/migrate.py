@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from time import monotonic
 
 import asyncpg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from comanda_store.errors import StorageError
 from comanda_store.migrate import upgrade
@@ -16,17 +18,29 @@ from comanda_store.postgres.connect import asyncpg_url, sqlalchemy_url
 
 _LOCK = 0x636F6D616E6461
 """The advisory lock that whoever migrates holds: the letters of the product's name."""
+_CONNECT_SECONDS = 10
+_RETRY_SECONDS = 0.5
+_NOT_THERE_YET = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InvalidCatalogNameError,
+)
+"""Nobody listens, the name is not known, the server is starting, or still makes its databases."""
 
 
-async def migrate(owner_url: str, service_role: str) -> None:
+async def migrate(owner_url: str, service_role: str, *, wait_seconds: float = 0.0) -> None:
     """Bring schema, functions and rights to this version. Raises `StorageError`.
 
-    `service_role` is the role that the pods connect as; it must exist and must not be the owner.
+    `service_role` is the role that the pods connect as; it must exist and must not be the owner. A server that is not
+    there yet is waited for, for `wait_seconds` at most.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", service_role):
         raise StorageError(f"{service_role!r} is no role name.", hint="Use letters, digits and underscores.")
-    engine = create_async_engine(sqlalchemy_url(owner_url), connect_args={"timeout": 10})
+    engine = create_async_engine(sqlalchemy_url(owner_url), connect_args={"timeout": _CONNECT_SECONDS})
     try:
+        await _until_it_answers(engine, wait_seconds)
         async with engine.begin() as connection:
             # Held to the end of the transaction: whoever comes second waits here and finds nothing left to do.
             await connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
@@ -44,6 +58,19 @@ async def migrate(owner_url: str, service_role: str) -> None:
         ) from None
     finally:
         await engine.dispose()
+
+
+async def _until_it_answers(engine: AsyncEngine, seconds: float) -> None:
+    """Connect once, trying again for so long while nobody is there. Raises what the last try failed by."""
+    until = monotonic() + seconds
+    while True:
+        try:
+            async with engine.connect():
+                return
+        except _NOT_THERE_YET:
+            if monotonic() >= until:
+                raise
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 def _refuse_owner(connection: Connection, service_role: str) -> None:
