@@ -68,7 +68,12 @@ def kind_cluster(engine: Engine, name: str = "comanda-tests", tell: Say = say) -
         try:
             run(create, engine.environment, given=json.dumps(_config(image)).encode(), seconds=_CREATE_SECONDS)
             made.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=120s", seconds=150)
-            made.kubectl("--namespace=kube-system", "rollout", "status", "deployment/coredns", seconds=150)
+            firewall = (
+                (HERE / "network-policies.yaml").read_text().replace("VERSION", programs.versions()["kube-router"])
+            )
+            made.kubectl("apply", "--filename=-", given=firewall)
+            for workload in ("deployment/coredns", "daemonset/kube-router"):
+                made.kubectl("--namespace=kube-system", "rollout", "status", workload, seconds=150)
             yield made
         finally:
             run([made.kind, "delete", "cluster", *chosen], engine.environment)
@@ -93,7 +98,10 @@ def node_image(engine: Engine, built: Mapping[str, Path], tell: Say = say) -> st
     with tempfile.TemporaryDirectory() as folder:
         for name, path in built.items():
             (Path(folder) / name).symlink_to(path)
-        rootfs = cache() / "docker" / "node-rootfs.tar"
+        recipe = hashlib.sha256((HERE / "node.sh").read_bytes()).hexdigest()[:16]
+        rootfs = cache() / "docker" / f"node-rootfs-{recipe}.tar"
+        for outdated in set(rootfs.parent.glob("node-rootfs*.tar")) - {rootfs}:
+            outdated.unlink()
         tagged = [f"{name}:{version}" for name, version in programs.versions().items()]
         command: list[str | Path] = [HERE / "node.sh", image, folder, programs.kind_files(), rootfs, *tagged]
         run(command, engine.environment, seconds=900)

@@ -6,7 +6,7 @@
 #   node.sh IMAGE PROGRAMS KIND-FILES ROOTFS NAME:TAG...
 #
 # PROGRAMS holds them all by name; ROOTFS is where the Debian system is kept between runs; NAME:TAG are the images of the
-# control plane. Needs root, gcc with a static libc, jq, debootstrap, and a Docker Engine at $DOCKER_HOST.
+# cluster's own pods. Needs root, gcc with a static libc, jq, debootstrap, and a Docker Engine at $DOCKER_HOST.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -20,7 +20,7 @@ trap '[[ -z $builder ]] || docker rm -f "$builder" > /dev/null; rm -rf "$work"' 
 # It has to be Debian 12: the systemd of Debian 13 starts on cgroup v1 only with an option on the kernel's command line.
 root=$work/root
 if [[ ! -e $rootfs ]]; then
-  packages=systemd,conntrack,iptables,nftables,iproute2,ethtool,util-linux,mount,kmod,libseccomp2,pigz,e2fsprogs
+  packages=systemd,conntrack,iptables,ipset,nftables,iproute2,ethtool,util-linux,mount,kmod,libseccomp2,pigz,e2fsprogs
   packages+=,bash,ca-certificates,curl,jq,procps,containerd,runc,containernetworking-plugins
   debootstrap --variant=minbase --include=$packages bookworm "$root" > "$work/debootstrap.log" ||
     { tail -5 "$work/debootstrap.log" >&2; exit 1; }
@@ -33,19 +33,23 @@ else
   tar -C "$root" -xf "$rootfs"
 fi
 
-# The images of the control plane: a program each and nothing else. kube-proxy also gets the firewall tools of the node.
+# The images of the cluster's own pods: a program each and nothing else. Two also get the firewall tools of the node.
 images=()
 import() { # NAME:TAG FOLDER ENTRYPOINT
   images+=("comanda.test/$1")
   tar -C "$2" --owner=0 --group=0 -cf - . | docker import --change "ENTRYPOINT [\"$3\"]" \
     --change 'ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' - "comanda.test/$1" > /dev/null
 }
-mkdir -p "$work/kube-proxy"
+mkdir "$work/kube-proxy"
 # The extensions' libraries too: iptables loads its matches as plugins, and without them Services with two pods fail.
 chroot "$root" sh -c 'cd / && tar --dereference --hard-dereference -cf - $({
-    ls /usr/sbin/iptables* /usr/sbin/ip6tables* /usr/sbin/nft /usr/sbin/conntrack /usr/lib/*/xtables/*.so
-    ldd /usr/sbin/xtables-nft-multi /usr/sbin/nft /usr/sbin/conntrack /usr/lib/*/xtables/*.so | grep -o "/.*[^:]" | cut -d" " -f1
+    extensions=$(ls /usr/lib/*/xtables/*.so)
+    echo "$extensions"
+    ls /usr/sbin/iptables* /usr/sbin/ip6tables* /usr/sbin/nft /usr/sbin/ipset /usr/sbin/conntrack
+    ldd /usr/sbin/xtables-nft-multi /usr/sbin/nft /usr/sbin/ipset /usr/sbin/conntrack $extensions |
+      grep -o "/.*[^:]" | cut -d" " -f1
   } | sort -u | cut -c2-)' | tar -C "$work/kube-proxy" -xf -
+cp -a "$work/kube-proxy" "$work/kube-router"
 for tagged in "$@"; do
   name=${tagged%:*}
   mkdir -p "$work/$name"/{etc,tmp,usr/local/bin}
