@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -10,23 +9,23 @@ import pytest_asyncio
 
 from tests.e2e.cluster.existing import ExistingCluster, existing_cluster
 from tests.e2e.cluster.town import Town, built_site, town_on
+from tests.e2e.where import CLUSTER
 from tests.kind import KindCluster
 
-collect_ignore_glob = [] if os.environ.get("COMANDA_E2E") else ["test_*.py"]
-"""These are for `make e2e`; `make test` takes less than they do."""
+collect_ignore_glob = [] if CLUSTER else ["test_*.py"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(request: pytest.FixtureRequest) -> Iterator[KindCluster | ExistingCluster]:
     """A cluster that can run this checkout's images: one of our own, or the one that the environment names."""
-    if os.environ["COMANDA_E2E"] == "existing":
+    if CLUSTER == "existing":
         yield existing_cluster()
         return
     with built_site(request.getfixturevalue("engine")) as made:
         yield made
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def town(site: KindCluster | ExistingCluster) -> AsyncIterator[Town]:
     """The installation, with Meta simulated inside and nobody there yet."""
     async with town_on(site) as made:

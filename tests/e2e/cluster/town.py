@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ NODE_PORT = 30090
 CONTROL_PLANE = {"node-role.kubernetes.io/control-plane": ""}
 VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
 SERVICES = Resource("", "v1", "services", "Service")
+POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 _VOLUMES_EACH = 4
 _SMALL = {"requests": {"cpu": "50m"}}
 VALUES: Mapping[str, Any] = {
@@ -93,9 +95,14 @@ class Town(Customers):
     # The installation.
 
     async def prepare(self) -> None:
-        """Make what a cluster without a provisioner lacks, volumes, and a way to the simulator."""
-        for number, node in enumerate(self.kind.nodes * _VOLUMES_EACH):
-            path = f"/data/volume-{number}"
+        """Make what an empty cluster lacks: namespaces, and in one of ours volumes and a way to the simulator."""
+        for namespace in (NAMESPACE, OWN_NAMESPACE):
+            await self.api.create(NAMESPACES, {"metadata": {"name": namespace, "labels": RESTRICTED}})
+        if not isinstance(self.site, KindCluster):
+            return
+        for node in self.kind.nodes * _VOLUMES_EACH:
+            name = f"volume-{secrets.token_hex(4)}"
+            path = f"/data/{name}"
             await asyncio.to_thread(self.kind.engine.docker, "exec", node, "mkdir", "-p", path)
             affinity = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
             volume = {
@@ -105,11 +112,26 @@ class Town(Customers):
                 "local": {"path": path},
                 "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [affinity]}]}},
             }
-            await self.api.create(VOLUMES, {"metadata": {"name": f"volume-{number}"}, "spec": volume})
+            await self.api.create(VOLUMES, {"metadata": {"name": name}, "spec": volume})
         ports = [{"port": 8090, "targetPort": "http", "nodePort": NODE_PORT}]
         selector = {"app.kubernetes.io/instance": RELEASE, "app.kubernetes.io/component": "simulator"}
         spec = {"type": "NodePort", "selector": selector, "ports": ports}
         await self.api.create(SERVICES, {"metadata": {"namespace": NAMESPACE, "name": "outside"}, "spec": spec})
+        # Customers are not in the cluster, and the chart's policies let nobody in from there but to the router.
+        ingress = [{"ports": [{"port": "http"}]}]
+        policy = {"podSelector": {"matchLabels": selector}, "policyTypes": ["Ingress"], "ingress": ingress}
+        await self.api.create(POLICIES, {"metadata": {"namespace": NAMESPACE, "name": "outside"}, "spec": policy})
+
+    async def lose_everything(self) -> None:
+        """Take away all that anybody has brought into the cluster, data and CRDs too."""
+        await self.helm(lambda config: config.uninstall(RELEASE, timeout=120))
+        kubectl = self.kind.kubectl
+        for command in (
+            ["delete", "customresourcedefinition", "--all"],
+            ["delete", "namespace", NAMESPACE, OWN_NAMESPACE],
+            ["delete", "persistentvolume", "--all"],
+        ):
+            await asyncio.to_thread(kubectl, *command, "--timeout=180s", seconds=190)
 
     async def helm(self, act: Callable[[helm.Config], Any]) -> None:
         """Have Helm do something."""
@@ -120,12 +142,11 @@ class Town(Customers):
 
         await asyncio.to_thread(run)
 
-    async def install(self) -> None:
-        """Install the chart and wait until all of it runs."""
+    async def install(self, more: Mapping[str, Any] | None = None) -> None:
+        """Install the chart, with more values laid over, and wait until all of it runs."""
+        values = dict(with_values(self.values, more or {}))
         await self.helm(
-            lambda config: config.install(
-                CHART, RELEASE, dict(self.values), namespace=NAMESPACE, timeout=300, wait="watcher"
-            )
+            lambda config: config.install(CHART, RELEASE, values, namespace=NAMESPACE, timeout=300, wait="watcher")
         )
 
     async def upgrade(self, values: Mapping[str, Any]) -> None:
@@ -163,6 +184,15 @@ class Town(Customers):
     async def pod(self, name: str, namespace: str = NAMESPACE) -> Json:
         """Return one pod."""
         return await self.get(PODS, name, namespace)
+
+    async def run_pod(self, name: str, spec: Mapping[str, Any]) -> None:
+        """Start a pod beside the installation and wait until it runs."""
+        await self.api.create(PODS, {"metadata": {"namespace": NAMESPACE, "name": name}, "spec": dict(spec)})
+
+        async def runs() -> bool:
+            return name in await self.ready_pods("")
+
+        await until(runs, 60, f"{name} runs")
 
     async def restart(self, name: str) -> None:
         """Replace all pods of a workload such as `deployment/comanda-router`, as an upgrade does."""
@@ -274,8 +304,6 @@ def built_site(engine: Engine) -> Iterator[KindCluster]:
 async def town_on(site: KindCluster | ExistingCluster) -> AsyncIterator[Town]:
     """Give a town with nothing in it, not even the installation."""
     async with Client(from_kubeconfig([site.kubeconfig]), "tests") as api, aiohttp.ClientSession() as session:
-        for namespace in (NAMESPACE, OWN_NAMESPACE):
-            await api.create(NAMESPACES, {"metadata": {"name": namespace, "labels": RESTRICTED}})
         if isinstance(site, KindCluster):
             # By a port of the first node: it is there also while the API is away.
             simulator = f"http://{site.address(site.nodes[0])}:{NODE_PORT}"
@@ -287,9 +315,11 @@ async def town_on(site: KindCluster | ExistingCluster) -> AsyncIterator[Town]:
             values = with_values(VALUES, {"image": {"registry": site.registry}})
             try:
                 async with site.forwarded("comanda-simulator", 8090) as simulator:
-                    yield Town(
+                    made = Town(
                         site=site, api=api, session=session, simulator=simulator, values=values, handler=site.handler
                     )
+                    await made.prepare()
+                    yield made
             finally:
                 for namespace in (NAMESPACE, OWN_NAMESPACE):
                     await api.delete(NAMESPACES, "", namespace)

@@ -1,7 +1,7 @@
-"""The compose file on a Docker Engine; for `make e2e`."""
+"""The compose file on a Docker Engine."""
 
 from __future__ import annotations
 
-import os
+from tests.e2e.where import CLUSTER
 
-collect_ignore_glob = [] if os.environ.get("COMANDA_E2E") else ["test_*.py"]
+collect_ignore_glob = [] if CLUSTER == "kind" else ["test_*.py"]
