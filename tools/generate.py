@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 from pydantic_settings import BaseSettings
-from tools import chart_values
+from tools import chart_files, chart_values
 
 from comanda_botpod.settings import BotPodSettings
 from comanda_contract.resources import CUSTOM_RESOURCES
@@ -49,13 +49,13 @@ def outputs() -> dict[Path, str]:
 def _chart() -> dict[str, str]:
     """Return what is made of the chart: one model says its values, so that nothing has to be compared."""
     made = f"# {MADE.replace('the models; change those', '`tools/chart_values.py`; change that')}"
-    schema = json.dumps(chart_values.schema(), indent=2, ensure_ascii=False)
+    schema = json.dumps(chart_files.schema(), indent=2, ensure_ascii=False)
     readme = (CHART / "README.md.in").read_text(encoding="utf-8")
     return {
-        "values.yaml": "\n".join((made, "", *chart_values.values_yaml())) + "\n",
+        "values.yaml": "\n".join((made, "", *chart_files.values_yaml())) + "\n",
         "values.schema.json": schema + "\n",
         "files/removed.yaml": f"{made}\n{yaml.safe_dump(dict(chart_values.REMOVED), sort_keys=False)}",
-        "README.md": readme.replace("VALUES", "\n".join(chart_values.value_rows())),
+        "README.md": readme.replace("VALUES", "\n".join(chart_files.value_rows())),
     }
 
 

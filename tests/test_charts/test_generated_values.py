@@ -10,7 +10,7 @@ import helm_python as helm
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tools import chart_values
+from tools import chart_files, chart_values
 
 from tests.test_charts.chart import assert_known, chart, objects, read, render
 from tests.test_charts.drawing import allowed_by
@@ -43,7 +43,7 @@ def spoilt(values: dict[str, Any], junk: Any, choose: Any) -> dict[str, Any]:
     return values
 
 
-REMOVED = {path.partition(".")[0] for path in chart_values.REMOVED} - chart_values.defaults().keys()
+REMOVED = {path.partition(".")[0] for path in chart_values.REMOVED} - chart_files.defaults().keys()
 """Sections in which nothing is left."""
 
 KNOWN = chart().schema

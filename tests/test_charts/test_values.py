@@ -9,7 +9,7 @@ from typing import Any
 import helm_python as helm
 import pytest
 import yaml
-from tools import chart_values
+from tools import chart_files, chart_values
 
 from tests.test_charts.chart import CHART, ROOT, chart, objects, render
 
@@ -37,8 +37,8 @@ def test_each_value_is_described_and_each_object_closed() -> None:
 
 
 def test_the_defaults_are_what_the_schema_allows_and_what_values_yaml_says() -> None:
-    chart().validate_schema(chart_values.defaults())
-    assert yaml.safe_load((CHART / "values.yaml").read_text()) == chart_values.defaults()
+    chart().validate_schema(chart_files.defaults())
+    assert yaml.safe_load((CHART / "values.yaml").read_text()) == chart_files.defaults()
 
 
 def test_each_value_has_its_sentence_above_it() -> None:

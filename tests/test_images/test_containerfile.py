@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tools import chart_values
+from tools import chart_files
 
 from comanda_operator.manifests.pods import USER
 
@@ -22,7 +22,7 @@ SERVICES = ("operator", "router", "botpod", "simulator", "migrate")
 
 
 def test_each_image_of_the_chart_can_be_built() -> None:
-    defaults = chart_values.defaults()
+    defaults = chart_files.defaults()
     parts = {name: defaults[name]["image"]["repository"] for name in SERVICES}
     assert parts == {name: f"comanda-{name}" for name in SERVICES}
     assert f"give {', '.join(SERVICES[:-1])} or {SERVICES[-1]}" in TEXT
