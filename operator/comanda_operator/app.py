@@ -32,8 +32,9 @@ from comanda_operator.manifests.names import MANAGER, Site
 from comanda_operator.metrics import LEADING, QUEUE_DEPTH, QUEUE_SECONDS, RECONCILE_SECONDS, RECONCILES, TENANTS
 from comanda_operator.mover import Mover
 from comanda_operator.queue import KeyedQueue, Priority
-from comanda_operator.reconcile import Reconciler, ShardTooLargeError
+from comanda_operator.reconcile import Reconciler
 from comanda_operator.settings import OperatorSettings
+from comanda_operator.shard_secrets import ShardSecrets, ShardTooLargeError
 from comanda_operator.state import Key, State
 from comanda_operator.status import READY
 from comanda_operator.watch import Watches
@@ -71,9 +72,10 @@ class Operator:
         writer = Writer(client, self._seconds_left, settings.writes_per_second)
         self.checker = _checker(settings, self.state, self.queue)
         self.mover = Mover(self.state, self._look_at_tenant, port=settings.pod_port)
+        shards = ShardSecrets(self.state, client, writer)
         self.reconciler = Reconciler(
             self.state,
-            client,
+            shards,
             writer,
             self.queue,
             self.recorder,

@@ -13,9 +13,8 @@ Nothing is remembered between two looks that could not be read again; what is de
 
 from __future__ import annotations
 
-import base64
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -25,8 +24,6 @@ import structlog
 
 from comanda_contract.names import API_GROUP, API_VERSION, group_key, shard_name
 from comanda_contract.resources import BotPool, WhatsAppApp, WhatsAppTenant
-from comanda_kube.client import Client
-from comanda_kube.errors import NotFoundError
 from comanda_kube.events import Recorder, Said
 from comanda_kube.resources import PODS, SECRETS, Json, Resource
 from comanda_operator.acknowledge import Acknowledger
@@ -34,7 +31,7 @@ from comanda_operator.activity import time_of
 from comanda_operator.apply import Writer
 from comanda_operator.checking import Checker
 from comanda_operator.checks import CONNECTED, Finding, finding_before
-from comanda_operator.contents import NOTHING, Gathering, Going, read_told
+from comanda_operator.contents import Gathering, Going
 from comanda_operator.live import Described, LiveObject, is_fixed
 from comanda_operator.manifests.apps import APPS_SECRET, app_values, apps_secret
 from comanda_operator.manifests.group import KINDS, Wanted, group_objects, stamped
@@ -42,26 +39,21 @@ from comanda_operator.manifests.names import (
     ANNOTATION_CONTENT,
     ANNOTATION_NOTES,
     ANNOTATION_OWNER,
-    ANNOTATION_SOURCES,
     ANNOTATION_TOUCHED,
 )
 from comanda_operator.manifests.shards import (
     STOP_BYTES,
     Notes,
-    Shard,
-    Source,
-    content_digest,
-    make_shard,
     read_notes,
-    shard_secret,
     sources_digest,
 )
-from comanda_operator.metrics import MOVE_SECONDS, SHARD_BYTES
+from comanda_operator.metrics import MOVE_SECONDS
 from comanda_operator.mover import Mover
 from comanda_operator.moves import Move, move_of, next_move, waiting_message
 from comanda_operator.plan import GroupPlan, judge_app, judge_pool, plan_apps, webhook_path
 from comanda_operator.queue import KeyedQueue, Priority
 from comanda_operator.records import ConditionRecord, TenantRecord, TenantStatus
+from comanda_operator.shard_secrets import ShardSecrets, ShardTooLargeError
 from comanda_operator.state import Key, Settled, ShardKey, State, said_of_documents
 from comanda_operator.status import (
     NOT_LOADED,
@@ -95,17 +87,13 @@ _SLOWLY = 1.0
 """Counts in the status of a pool may be so late."""
 
 
-class ShardTooLargeError(Exception):
-    """A shard would not fit into a Secret; it stays as it was."""
-
-
 class Reconciler:
     """Works on keys. Raises `ApiError` and `NotLeadingError`; the key is then tried again."""
 
     def __init__(
         self,
         state: State,
-        client: Client,
+        shards: ShardSecrets,
         writer: Writer,
         queue: KeyedQueue[Key],
         recorder: Recorder,
@@ -115,15 +103,12 @@ class Reconciler:
         mover: Mover,
     ) -> None:
         self._state = state
-        self._client = client
+        self.shards = shards
         self._writer = writer
         self._queue = queue
         self._recorder = recorder
         self._checker = checker
         self._mover = mover
-        self._verified: dict[str, str] = {}
-        """Versions of shard Secrets whose content is known to be what their digest says."""
-        self._largest = 0
         self._touched: dict[str, tuple[str, float]] = {}
         self._awaited: dict[str, float] = {}
         """Since when pods are about to say that they have a tenant."""
@@ -346,7 +331,7 @@ class Reconciler:
             return False
         described = [*(live.metadata for _, live in children), *shards]
         owners = {each.annotations.get(ANNOTATION_OWNER, "").partition("/")[2] for each in described}
-        return bool(owners & held or await self._told_of(shards) & held)
+        return bool(owners & held or await self.shards.told_of(shards) & held)
 
     async def _shard(self, key: ShardKey) -> None:
         state = self._state
@@ -364,13 +349,18 @@ class Reconciler:
         notes = read_notes(live.annotations.get(ANNOTATION_NOTES, "")) if live is not None else Notes()
         going = self._going(key, live, notes)
         digest = sources_digest(group.uid, sources.values(), state.deletions.held, going.to_erase, going.leaving)
-        if live is not None and await self._is_current(group, live, digest):
+        if live is not None and await self.shards.is_current(group, live, digest):
             content = live.annotations[ANNOTATION_CONTENT]
         else:
             before = state.settled.get(key)
             has_lost = before is None or bool(before.sources.keys() - sources.keys())
             gathering = Gathering.of(state, tenants, going, has_lost=has_lost)
-            shard = await self._write_shard(group, key, gathering, live, sources.values())
+            try:
+                shard = await self.shards.write(group, key, gathering, live, sources.values())
+            except ShardTooLargeError as error:
+                self._say_too_large(group, key, error.size)
+                raise
+            self._queue.add(Key("pods", group.key), Priority.ROTATION)
             content, notes = shard.content, shard.notes
         told = {name: stamp for name, stamp in stamps.items() if name not in notes.left_out}
         state.settled[key] = Settled(content, sources, told, notes)
@@ -403,55 +393,6 @@ class Reconciler:
         if live is not None and self._state.erased.get(key) == live.annotations.get(ANNOTATION_CONTENT):
             return {}
         return {name: number for name, number in notes.erasing.items() if name not in self._state.world.tenants}
-
-    async def _is_current(self, group: GroupPlan, live: Described, digest: str) -> bool:
-        """Tell whether a shard was made from these sources and holds what it says, which is read once a version."""
-        if live.annotations.get(ANNOTATION_SOURCES) != digest or ANNOTATION_CONTENT not in live.annotations:
-            return False
-        if self._verified.get(live.key) != live.resource_version:
-            files = await self._files_of(live)
-            if content_digest(self._group_key(group), files) != live.annotations[ANNOTATION_CONTENT]:
-                return False
-            self._verified[live.key] = live.resource_version
-        return True
-
-    async def _write_shard(
-        self,
-        group: GroupPlan,
-        key: ShardKey,
-        gathering: Gathering,
-        live: Described | None,
-        sources: Collection[Source],
-    ) -> Shard:
-        last = read_told(await self._files_of(live)) if gathering.needs_last and live is not None else NOTHING
-        contents = gathering.finish(last)
-        notes = contents.notes
-        digest = sources_digest(group.uid, sources, self._state.deletions.held, notes.erasing, notes.leaving)
-        shard = make_shard(digest, self._group_key(group), contents.settings, contents.tokens, contents.notes)
-        if shard.size > STOP_BYTES:
-            self._say_too_large(group, key, shard)
-            raise ShardTooLargeError
-        self._largest = max(self._largest, shard.size)
-        SHARD_BYTES.set(self._largest)
-        await self._writer.make(Wanted(SECRETS, shard_secret(group, key.number, shard)), None)
-        self._verified.pop(f"{group.namespace}/{shard_name(group.name, key.number)}", None)
-        self._queue.add(Key("pods", group.key), Priority.ROTATION)
-        return shard
-
-    async def find_lost(self) -> set[str]:
-        """Return the tenants that pods were told of and that are no more: they vanished while nobody watched."""
-        return await self._told_of(list(self._state.shards.values())) - self._state.world.tenants.keys()
-
-    async def _told_of(self, shards: list[Described]) -> set[str]:
-        """Return the tenants that pods are told of by some shards."""
-        return {name for each in shards for name in read_told(await self._files_of(each)).settings}
-
-    async def _files_of(self, described: Described) -> Mapping[str, bytes]:
-        try:
-            secret = await self._client.get(SECRETS, described.namespace, described.name)
-        except NotFoundError:
-            return {}
-        return {name: base64.b64decode(value) for name, value in (secret.get("data") or {}).items()}
 
     async def _pods(self, group: str) -> None:
         """Touch the pods of a group that were not touched for what they should have now."""
@@ -521,9 +462,6 @@ class Reconciler:
             return 0
         return sum(len(self._state.members[ShardKey(group.key, number)]) for number in range(group.shards))
 
-    def _group_key(self, group: GroupPlan) -> bytes:
-        return bytes.fromhex(group_key(self._state.master_key, group.key, group.uid))
-
     def _tell(
         self, resource: Resource, metadata: Any, before: ConditionRecord | None, now: ConditionRecord | None
     ) -> None:
@@ -540,12 +478,12 @@ class Reconciler:
         }
         self._recorder.say(Said(regarding, now.reason, now.message, type_))
 
-    def _say_too_large(self, group: GroupPlan, key: ShardKey, shard: Shard) -> None:
-        _log.error("shard_too_large", group=group.key, shard=key.number, bytes=shard.size, limit=STOP_BYTES)
+    def _say_too_large(self, group: GroupPlan, key: ShardKey, size: int) -> None:
+        _log.error("shard_too_large", group=group.key, shard=key.number, bytes=size, limit=STOP_BYTES)
         pool = self._state.pool_of(group)
         if pool is not None:
             note = (
-                f"Shard {key.number} would be {shard.size // 1024} KiB, more than the {STOP_BYTES // 1024} KiB that are"
+                f"Shard {key.number} would be {size // 1024} KiB, more than the {STOP_BYTES // 1024} KiB that are"
                 " safe in a Secret; it stays as it was. Move tenants with large menus to another pool."
             )
             regarding = {"apiVersion": POOLS.api_version, "kind": "BotPool", "uid": pool.metadata.uid}

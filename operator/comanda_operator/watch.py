@@ -142,7 +142,7 @@ class Watches:
         backoff = Backoff(0.2, 10.0)
         while True:
             try:
-                return await self._reconciler.find_lost()
+                return await self._reconciler.shards.find_lost()
             except ApiError as error:
                 _log.warning("shards_not_read", call=error.call, code=error.code)
                 await asyncio.sleep(backoff.next())

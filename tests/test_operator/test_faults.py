@@ -228,7 +228,7 @@ async def inside(site: Cluster, port: int) -> AsyncIterator[Operator]:
     config = from_kubeconfig([site.server.kubeconfig(port, token=site.token)])
     async with AsyncExitStack() as stack:
         made = await stack.enter_async_context(operator(settings, config))
-        made.watches = Watches(made.reconciler._client, made.state, made.reconciler, QUICK)
+        made.watches = Watches(made.watches._client, made.state, made.reconciler, QUICK)
         supervisor = await stack.enter_async_context(made.running())
         yield made
         assert not supervisor.done()
