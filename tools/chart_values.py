@@ -132,8 +132,8 @@ class SharedImage(Part):
     pull_secrets: list[Name] = Field(
         default=[],
         max_length=8,
-        description="Names of Secrets with the registry's credentials. Bot pods are the operator's: for those, give "
-        "the nodes credentials of their own.",
+        description="Names of Secrets with the registry's credentials, in this namespace and, for pods of enterprise "
+        "tenants, in those of the tenants.",
     )
 
 
@@ -456,6 +456,9 @@ class NetworkPolicy(Part):
         min_length=1,
         max_length=8,
         description="Ports on which the Kubernetes API is reached, behind its Service too.",
+    )
+    database_ports: list[Port] = Field(
+        default=[5432], min_length=1, max_length=8, description="Ports on which PostgreSQL is reached."
     )
 
 

@@ -65,6 +65,8 @@ class Operator:
             graph_url=str(settings.graph_url).rstrip("/"),
             graph_port=settings.graph_url.port or 443,
             bot_image=settings.bot_image,
+            bot_pull_secrets=settings.bot_pull_secrets,
+            database_ports=settings.database_ports,
             allowed_images=settings.allowed_images,
         )
         self.state = State(site, read_master_key(settings))

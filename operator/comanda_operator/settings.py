@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, HttpUrl
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -44,6 +45,17 @@ class OperatorSettings(BaseSettings):
         min_length=1,
         max_length=512,
         description="Image of pods whose pool or tenant names none.",
+    )
+    bot_pull_secrets: tuple[str, ...] = Field(
+        default=(),
+        description="Secrets with credentials of a registry, for bot pods, as a JSON list; each must be in every "
+        "namespace that has such pods.",
+    )
+    database_ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = Field(
+        default=(5432,),
+        min_length=1,
+        max_length=8,
+        description="Ports on which bot pods may reach their databases, as a JSON list.",
     )
     allowed_images: tuple[str, ...] = Field(
         default=(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -24,8 +25,9 @@ def world(values: dict[str, Any]) -> tuple[list[Policy], dict[str, Peer]]:
     """Return the policies of an installation, and everybody in and around it."""
     made = objects(values)
     (operator,) = (pod for _, pod in pods(made) if pod["metadata"]["labels"][LABEL_COMPONENT] == OPERATOR_COMPONENT)
-    graph = HttpUrl(environment(operator)["COMANDA_OPERATOR_GRAPH_URL"])
-    site = replace(SITE, graph_port=graph.port or 443)
+    told = environment(operator)
+    graph, databases = HttpUrl(told["COMANDA_OPERATOR_GRAPH_URL"]), told["COMANDA_OPERATOR_DATABASE_PORTS"]
+    site = replace(SITE, graph_port=graph.port or 443, database_ports=tuple(json.loads(databases)))
     bots = {"pool-bot": pool_objects(site), "own-bot": group_objects(own_group({}), site, KEY)}
     policies: list[Policy] = [each for each in made if each["kind"] == "NetworkPolicy"]
     peers = {
@@ -140,6 +142,13 @@ def test_names_are_looked_up_by_udp_too() -> None:
 
 def test_without_policies_nothing_is_denied() -> None:
     assert not [each for each in objects({"networkPolicy": {"enabled": False}}) if each["kind"] == "NetworkPolicy"]
+
+
+@pytest.mark.parametrize("who", ["migrate", "pool-bot", "own-bot"])
+def test_a_database_is_reached_by_its_port(who: str) -> None:
+    policies, peers = world({"networkPolicy": {"databasePorts": [25060]}})
+    assert allows(policies, peers[who], peers["internet"], 25060)
+    assert not allows(policies, peers[who], peers["internet"], 5432)
 
 
 @pytest.mark.parametrize("who", ["operator", "pool-bot", "own-bot"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,3 +59,14 @@ def test_pods_that_name_no_image_have_the_one_of_the_installation(enterprise: di
     group = within_one_volume(plan_own(tenant(plan="enterprise", enterprise=enterprise)))
     (stateful,) = (each.body for each in group_objects(group, SITE, KEY) if each.resource.kind == "StatefulSet")
     assert stateful["spec"]["template"]["spec"]["containers"][0]["image"] == image
+
+
+def test_images_are_pulled_with_the_secrets_of_the_installation() -> None:
+    group = within_one_volume(plan_own(tenant(plan="enterprise", enterprise={})))
+
+    def pull_secrets(site: Site) -> Any:
+        (stateful,) = (each.body for each in group_objects(group, site, KEY) if each.resource.kind == "StatefulSet")
+        return stateful["spec"]["template"]["spec"].get("imagePullSecrets")
+
+    assert pull_secrets(SITE) is None
+    assert pull_secrets(replace(SITE, bot_pull_secrets=("registry",))) == [{"name": "registry"}]

@@ -143,7 +143,7 @@ def _network_policy(group: GroupPlan, site: Site) -> Json:
             ],
             "egress": [
                 {"ports": [{"port": 53, "protocol": "UDP"}, _tcp(53)]},
-                {"ports": [_tcp(port) for port in dict.fromkeys((443, 80, 5432, site.graph_port))]},
+                {"ports": [_tcp(port) for port in dict.fromkeys((443, 80, *site.database_ports, site.graph_port))]},
             ],
         },
     }

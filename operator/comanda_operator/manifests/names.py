@@ -50,6 +50,9 @@ class Site:
     graph_port: int = 443
     bot_image: str = "comanda-botpod:0.1.0"
     """Image of pods whose pool or tenant names none."""
+    bot_pull_secrets: tuple[str, ...] = ()
+    """Secrets with a registry's credentials, in the namespaces of the pods."""
+    database_ports: tuple[int, ...] = (5432,)
     allowed_images: tuple[str, ...] = ()
     """Beginnings of images that may run; none: any."""
     drain_seconds: int = 20

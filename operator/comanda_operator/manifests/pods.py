@@ -80,6 +80,8 @@ def _pod(group: GroupPlan, site: Site) -> Json:
             {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
         ],
     }
+    if site.bot_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in site.bot_pull_secrets]
     if scheduling.node_selector:
         pod["nodeSelector"] = dict(scheduling.node_selector)
     if scheduling.priority_class_name:
