@@ -88,4 +88,5 @@ def test_only_who_speaks_to_the_api_has_a_token(findings: list[dict[str, Any]]) 
     assert {each["resource"] for each in findings if each["check_id"] == "CKV_K8S_38"} == {
         "Deployment.comanda.comanda-operator",
         "Deployment.comanda.comanda-router",
+        "Job.comanda.comanda-startup",
     }
