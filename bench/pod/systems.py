@@ -165,7 +165,9 @@ class Deliverer:
         self._free += 1
 
     def close(self) -> None:
-        """Close every connection."""
+        """Leave what is under way, and close every connection."""
+        for task in self._tasks:
+            task.cancel()
         self._client.close()
 
 
