@@ -146,7 +146,8 @@ def test_without_policies_nothing_is_denied() -> None:
 
 @pytest.mark.parametrize("who", ["migrate", "pool-bot", "own-bot"])
 def test_a_database_is_reached_by_its_port(who: str) -> None:
-    policies, peers = world({"networkPolicy": {"databasePorts": [25060]}})
+    external = {"mode": "external", "external": {"secretName": "service", "ownerSecretName": "owner"}}
+    policies, peers = world({"database": external, "networkPolicy": {"databasePorts": [25060]}})
     assert allows(policies, peers[who], peers["internet"], 25060)
     assert not allows(policies, peers[who], peers["internet"], 5432)
 

@@ -70,6 +70,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"operator": {"rbac": {"namespaces": ["shop"]}}}, "operator.rbac.namespaces"),
     ({"router": {"autoscaling": {"minReplicas": 11}}}, "router.autoscaling.minReplicas"),
     ({"pool": {"autoscaling": {"minReplicas": 11}}}, "pool.autoscaling.minReplicas"),
+    ({"networkPolicy": {"databasePorts": [25060]}}, "networkPolicy.databasePorts"),
     ({"router": {"ingress": {"enabled": True}}}, "router.host"),
     ({"router": {"gateway": {"enabled": True}}}, "router.host"),
     ({"router": {"host": "a.example.com", "gateway": {"enabled": True}}}, "router.gateway.className"),

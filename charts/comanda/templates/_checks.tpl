@@ -37,6 +37,11 @@ sentence names the value, the rule and the way out.
 {{- if and $v.router.gateway.enabled (not $v.router.gateway.parentRefs) (not $v.router.gateway.className) -}}
   {{- fail "router.gateway.className: must be set when router.gateway.parentRefs names no Gateway" -}}
 {{- end -}}
+{{- $databasePorts := list -}}
+{{- range $v.networkPolicy.databasePorts }}{{ $databasePorts = append $databasePorts (int .) }}{{ end -}}
+{{- if and (ne $v.database.mode "external") (not (has 5432 $databasePorts)) -}}
+  {{- fail "networkPolicy.databasePorts: must have 5432, the port of the database that the chart makes" -}}
+{{- end -}}
 {{- range $path, $pods := dict "operator" $v.operator "router" $v.router "migrate" $v.migrate "simulator" $v.simulator "database.bundled" $v.database.bundled -}}
   {{- range $index, $each := $pods.tolerations -}}
     {{- if and (eq ($each.operator | default "Exists") "Equal") (not $each.key) -}}
