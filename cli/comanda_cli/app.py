@@ -373,6 +373,8 @@ def migrate_database(
 
     May be run by several at once and again at any time. An embedded database needs none of it.
     """
+    if wait:
+        typer.echo(f"Migrating {redacted(url)}, for which it waits {wait:g} s at most.", err=True)
     try:
         asyncio.run(migrate(url, service_role, wait_seconds=wait))
     except ComandaError as error:

@@ -21,7 +21,7 @@ IMAGES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler",
 
 
 def versions() -> Mapping[str, str]:
-    """Return the version of each image of the control plane, as its tag."""
+    """Return the version of each image of the cluster's own pods, as its tag."""
     kubernetes, etcd = API.version("k8s.io/kubernetes"), API.version("go.etcd.io/etcd/server/v3")
     firewall = KUBE_ROUTER.version("github.com/cloudnativelabs/kube-router/v2")
     other = {"etcd": etcd, "coredns": COREDNS.version("github.com/coredns/coredns"), "kube-router": firewall}

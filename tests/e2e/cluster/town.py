@@ -87,9 +87,11 @@ class Town(Customers):
 
     @property
     def kind(self) -> KindCluster:
-        """The cluster, for tests that stop what runs on its nodes; those are for our own alone."""
+        """The cluster, for tests that work on its nodes or take everything away; those are for our own alone."""
         if not isinstance(self.site, KindCluster):
-            pytest.skip("it stops what runs on nodes, which is done to a cluster of the tests' own alone")
+            pytest.skip(
+                "it works on nodes or takes everything away, which is done to a cluster of the tests' own alone"
+            )
         return self.site
 
     # The installation.
