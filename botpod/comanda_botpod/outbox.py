@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from bisect import insort
+from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import structlog
 
 from comanda_botpod import metrics
+from comanda_botpod.gate import Gate
 from comanda_botpod.sender import Attempt, Sender
 from comanda_botpod.tenants import Tenant, Tenants
 from comanda_contract.errors import ComandaError
@@ -26,7 +29,7 @@ ASKING = 128
 Start = Begun | Held | Refused
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     """A message in its lane; `start` is how its send began, when that was written with its turn."""
 
@@ -43,16 +46,19 @@ class Outbox:
         self._store = store
         self._sender = sender
         self._tenants = tenants
-        self._lanes: dict[int, deque[_Waiting]] = {}
+        self._lanes: dict[int, list[_Waiting]] = {}
+        """By conversation, in the order in which its turns wrote them."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped_tokens: dict[str, str] = {}
-        self._asking: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(ASKING))
+        self._gates: dict[str, Gate] = defaultdict(lambda: Gate(ASKING))
+        """By number: before it wait those that ask for a place in the number's pace."""
         self._stop = asyncio.Event()
 
     def pace(self, tenant: Tenant, customer: int) -> Pace | None:
         """Return the pace with which this customer's next message may begin with its turn; None: it queues."""
         stopped = tenant.access_token is None or self._stopped_tokens.get(tenant.number) == tenant.access_token
-        if stopped or self._stop.is_set() or customer in self._lanes or not self._sender.is_free:
+        is_behind = customer in self._lanes or not self._gates[tenant.number].is_clear
+        if stopped or self._stop.is_set() or is_behind or not self._sender.is_free:
             return None
         return Pace(tenant.settings.outbound_per_second)
 
@@ -63,10 +69,11 @@ class Outbox:
             first = None
             lane = self._lanes.get(send.customer_id)
             if lane is not None:
+                # What another pod left is found when later ones of its conversation may wait here already: for it.
                 if all(each.send.outbox_id != send.outbox_id for each in lane):
-                    lane.append(waiting)
+                    insort(lane, waiting, key=lambda each: each.send.outbox_id)
                 continue
-            self._lanes[send.customer_id] = deque([waiting])
+            self._lanes[send.customer_id] = [waiting]
             task = asyncio.create_task(self._run(send.customer_id), name=f"lane-{send.customer_id}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -79,17 +86,22 @@ class Outbox:
     async def drain(self) -> None:
         """Let sends under way end; what is queued stays in the database for the next process."""
         self._stop.set()
+        for gate in self._gates.values():
+            gate.open()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
     async def _run(self, customer: int) -> None:
         lane = self._lanes[customer]
         try:
-            # What has begun is ended, also by a pod that is stopping.
-            while lane and (not self._stop.is_set() or isinstance(lane[0].start, Begun)):
-                wait = await self._attempt(lane[0])
+            while lane:
+                # What has begun is ended, also by a pod that is stopping.
+                waiting = next((each for each in lane if isinstance(each.start, Begun)), lane[0])
+                if self._stop.is_set() and not isinstance(waiting.start, Begun):
+                    break
+                wait = await self._attempt(waiting)
                 if wait is None:
-                    lane.popleft()
+                    lane.remove(waiting)
                 else:
                     await self._pause(wait)
         finally:
@@ -108,9 +120,8 @@ class Outbox:
         if tenant is None or token is None or self._stopped_tokens.get(send.phone_number_id) == token:
             return STOPPED_SECONDS
         try:
-            start = waiting.start if waiting.start is not None else await self._begin(tenant, waiting)
+            start = await self._begin(tenant, waiting)
             waiting.is_under_way = isinstance(start, Begun)
-            waiting.start = None
             if isinstance(start, Refused):
                 return self._refused(send, start)
             if isinstance(start, Held):
@@ -127,21 +138,40 @@ class Outbox:
         return self._ended(tenant, token, attempt)
 
     async def _begin(self, tenant: Tenant, waiting: _Waiting) -> Start:
-        """Ask until the send may begin, or must not, or its customer's pace holds it, or its tenant leaves.
+        """Return how the send begins, when it is its turn in its number's pace.
 
-        Of a number beyond its pace only so many ask at a time; the others wait behind them and cost nothing.
+        Of a number beyond its pace only so many ask at a time, the oldest; the others wait and cost nothing.
         """
-        pace = Pace(tenant.settings.outbound_per_second)
-        async with self._asking[tenant.number]:
-            while not self._stop.is_set() and not self._tenants.is_leaving(tenant.number):
-                waiting.is_under_way = True
-                start = await self._store.begin_send(waiting.send, pace)
-                waiting.is_under_way = isinstance(start, Begun)
-                if not isinstance(start, Held) or not start.by_number:
-                    return start
-                metrics.SENDS_HELD.inc()
-                await self._pause(start.wait_ms / 1000)
-        return Held(0)
+        start, waiting.start = waiting.start, None
+        if isinstance(start, Held) and start.by == "place":
+            start = await self._take_place(tenant, waiting, start)
+        gate = self._gates[tenant.number]
+        while (start is None or _is_full(start)) and self._goes_on(tenant):
+            async with gate.place(waiting.send.outbox_id):
+                start = await self._take_place(tenant, waiting, await self._ask(tenant, waiting))
+                if _is_full(start) and self._goes_on(tenant):
+                    gate.shut(min(start.wait_ms / 1000, LONGEST_WAIT_SECONDS))
+        return start or Held(0, "number")
+
+    async def _take_place(self, tenant: Tenant, waiting: _Waiting, start: Start) -> Start:
+        """Wait for the place that a send has in its number's pace, if it has one, and take it."""
+        while isinstance(start, Held) and start.by == "place":
+            metrics.SENDS_HELD.inc()
+            await self._pause(start.wait_ms / 1000)
+            start = await self._ask(tenant, waiting)
+        return start
+
+    async def _ask(self, tenant: Tenant, waiting: _Waiting) -> Start:
+        # Nothing begins any more here: this pod may have let the tenant go while the send waited.
+        if not self._goes_on(tenant):
+            return Held(0, "number")
+        waiting.is_under_way = True
+        start = await self._store.begin_send(waiting.send, Pace(tenant.settings.outbound_per_second))
+        waiting.is_under_way = isinstance(start, Begun)
+        return start
+
+    def _goes_on(self, tenant: Tenant) -> bool:
+        return not self._stop.is_set() and not self._tenants.is_leaving(tenant.number)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not for longer than the pod lives."""
@@ -165,6 +195,11 @@ class Outbox:
         metrics.SENDS.labels(outcome=start.reason).inc()
         if start.reason == "closed":
             _log.warning("window_closed", tenant=send.tenant, outbox_id=send.outbox_id)
+
+
+def _is_full(start: Start) -> TypeGuard[Held]:
+    """Tell whether all places ahead in the number's pace are taken."""
+    return isinstance(start, Held) and start.by == "number"
 
 
 def _result(attempt: Attempt) -> SendResult:

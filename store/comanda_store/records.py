@@ -259,10 +259,14 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The send may not leave yet: ask again after `wait_ms`. By the number's pace, or else by the customer's."""
+    """The send may not leave yet: ask again after `wait_ms`.
+
+    By `place`: it has its place in the number's pace, which comes then; `number`: all places that are given out ahead
+    are taken; `customer`: by the customer's pace, or an earlier send of the conversation.
+    """
 
     wait_ms: int
-    by_number: bool = True
+    by: Literal["place", "number", "customer"]
 
 
 @dataclass(frozen=True, slots=True)

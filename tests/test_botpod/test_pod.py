@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -170,6 +171,24 @@ class TestWhatMetaSends:
         ]
         await pod.sql_gives("select state, count(*) from outbox group by 1 order by 1", [("queued", 155), ("sent", 45)])
 
+    async def test_who_waits_for_the_numbers_pace_goes_before_who_comes_later(self, pod: PodUnderTest) -> None:
+        pod.mount(tenant(outbound_per_second=60))
+        await until(pod.has_loaded)
+        early = [f"5691{index:07}" for index in range(200)]
+        await pod.write_items(*(text_message(f"w{sender}", sender=sender) for sender in early))
+
+        def answered() -> list[str]:
+            return [entry.customer for entry in pod.cloud.ledger.entries.after(0) if entry.direction == "out"]
+
+        # More come without a pause than the number may answer: those before them wait no longer for it.
+        for index in count():
+            if set(early) <= set(answered()):
+                break
+            await pod.write_items(text_message(f"n{index}", sender=f"5692{index:07}"))
+        assert index > 200
+        overtaking = [customer for customer in answered() if customer not in early]
+        assert len(overtaking) < 50
+
 
 class TestTurns:
     async def test_a_message_whose_handler_keeps_failing_is_parked_and_the_next_is_answered(
@@ -199,6 +218,22 @@ class TestTurns:
         replies = await pods[0].count_replies(4)
         assert "Pedido recibido" in body_of(replies[-1])
         assert len(await pods[0].pod._store.list_orders(TenantScope("default/t10000011", "10000011"))) == 1
+
+    async def test_what_another_pod_left_unsent_goes_before_what_waits_for_it_here(self, pod: PodUnderTest) -> None:
+        await pod.write_items(text_message("w1"))
+        await pod.count_replies(1)
+        columns = "tenant, phone_number_id, customer_id, inbox_id, payload, attempts, ambiguous, created_at, updated_at"
+        await pod.sql("insert into workers (incarnation, pod, seen_at) values ('other:1', 'other', 9e15)")
+        await pod.sql(
+            f"insert into outbox ({columns}, position, state, owner, due_at)"
+            f" select {columns}, 1, 'queued', 'other:1', 0 from outbox"
+        )
+        await pod.write_items(text_message("w2"))
+        await pod.sql_gives("select count(*) from outbox where state = 'queued'", [(2,)])
+        await pod.sql("delete from workers where pod = 'other'")
+        await pod.count_replies(3)
+        sent = [entry.wamid for entry in pod.cloud.ledger.entries.after(0) if entry.direction == "out"]
+        await pod.sql_gives("select wamid from outbox order by id", [(wamid,) for wamid in sent])
 
     async def test_a_conversation_ends_with_the_flow_it_began_with(self, pod: PodUnderTest) -> None:
         await pod.write_items(text_message("w1", text="2 margarita"))

@@ -75,7 +75,7 @@ class TestPaces:
         assert [type(outcome) for outcome in outcomes[:PAIR_BURST]] == [Begun] * PAIR_BURST
         last = outcomes[-1]
         assert isinstance(last, Held)
-        assert (last.by_number, 0 < last.wait_ms <= PAIR_MS) == (False, True)
+        assert (last.by, 0 < last.wait_ms <= PAIR_MS) == ("customer", True)
         other = await one_turn(store, replace(MESSAGE, wamid="w2", phone="5691"), result("{}"))
         assert isinstance(await store.begin_send(other[0], FAST), Begun)
         await db.sql(f"update conversations set pair_free_at = pair_free_at - {PAIR_MS}")
@@ -113,7 +113,7 @@ class TestOrder:
         (later,) = await one_turn(second_pod, replace(MESSAGE, wamid="w2"), result("{}"))
         held = await second_pod.begin_send(later, FAST)
         assert isinstance(held, Held)
-        assert not held.by_number
+        assert held.by == "customer"
         assert isinstance(await first_pod.begin_send(earlier, FAST), Begun)
         assert isinstance(await second_pod.begin_send(later, FAST), Held)
         await first_pod.finish_send(earlier, SendResult("sent", wamid="o1"))

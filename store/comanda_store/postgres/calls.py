@@ -277,8 +277,8 @@ def _begun(row: asyncpg.Record) -> Begun | Held | Refused:
     match row["outcome"]:
         case "begun":
             return Begun(row["wait_ms"], row["sends_to"], row["unreachable"])
-        case "wait" | "pair":
-            return Held(row["wait_ms"], by_number=row["outcome"] == "wait")
+        case "place" | "number" | "customer" as by:
+            return Held(row["wait_ms"], by)
         case "closed":
             return Refused("closed")
         case _:

@@ -37,18 +37,18 @@ def begin_send(database: Connection, owner: str, send: PendingSend, pace: Pace, 
     # An earlier one of its conversation, of whichever pod, goes first.
     owed = BEHIND_MS if is_behind else max(pair_free_at, now) - now - (PAIR_BURST - 1) * PAIR_MS
     if owed > 0:
-        return Held(owed, by_number=False)
+        return Held(owed, "customer")
     if not due_at:
         free_at_us = max(free_at_us, now * 1000)
         due_at = free_at_us // 1000
         if due_at - now > AHEAD_MS:
-            return Held(due_at - now - AHEAD_MS // 2)
+            return Held(due_at - now - AHEAD_MS // 2, "number")
         place = (send.phone_number_id, send.tenant, free_at_us + 1_000_000 // pace.per_second)
         database.execute(_keep_place, place)
     wait_ms = max(0, due_at - now)
     if wait_ms > NEAR_MS:
         database.execute(_due, (due_at, send.outbox_id))
-        return Held(wait_ms)
+        return Held(wait_ms, "place")
     database.execute(_spend_pair, (max(pair_free_at, now) + PAIR_MS, send.customer_id))
     database.execute(_begin, (now, send.outbox_id))
     return Begun(wait_ms, sends_to, unreachable)

@@ -1,7 +1,8 @@
 -- Sends, under row-level security like turns.
 
--- Whether a message may leave now, and if so, that it does. `outcome`: begun (after `wait_ms`), wait (ask again after
--- `wait_ms`; its place in the number's pace is kept), pair (the same, by the customer's pace), closed (Meta's 24 h window), lost (not ours).
+-- Whether a message may leave now, and if so, that it does. `outcome`: begun (after `wait_ms`), closed (Meta's 24 h
+-- window), lost (not ours); or what holds it so that it is to ask again after `wait_ms`: place (its place in the number's
+-- pace is kept), number (all places ahead are taken), customer (the customer's pace, or an earlier message).
 create or replace function comanda_begin_sends(
   p_owner text, p_tenant text[], p_number text[], p_outbox bigint[], p_customer bigint[], p_per_second int[],
   p_template boolean[], p_window bigint, p_pair_ms bigint, p_pair_burst bigint, p_ahead_ms bigint,
@@ -31,7 +32,7 @@ begin
       update outbox set state = 'failed', error_code = 131047, updated_at = v_now where id = p_outbox[i];
       return next; continue;
     end if;
-    outcome := 'pair';
+    outcome := 'customer';
     if exists (
       select 1 from outbox e where e.customer_id = p_customer[i] and e.id < p_outbox[i]
         and e.is_open and e.state <> 'unknown'
@@ -43,7 +44,7 @@ begin
     if wait_ms > 0 then
       return next; continue;
     end if;
-    outcome := 'wait';
+    outcome := 'place';
     if v_due = 0 then
       select greatest(free_at_us, v_now * 1000) into v_free_us from numbers where phone_number_id = p_number[i] for update;
       if not found then
@@ -53,6 +54,7 @@ begin
       end if;
       v_due := v_free_us / 1000;
       if v_due - v_now > p_ahead_ms then
+        outcome := 'number';
         wait_ms := v_due - v_now - p_ahead_ms / 2;
         return next; continue;
       end if;
