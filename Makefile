@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WORKERS ?= 2
+SIDE_BY_SIDE = --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
 ROOMS := contract flow store kube operator router botpod simulator cli
 SOURCES := $(ROOMS) tests bench tools
 say = printf '\033[1m» %s\033[0m\n'
@@ -40,11 +42,11 @@ $(READY): uv.lock pyproject.toml tools/uv.txt
 demo: setup ## Three restaurants take orders on this machine; then chat with them (ONCE=1 ends after the orders)
 	@$(BIN)/comanda demo $(if $(ONCE),--once) $(DEMO_ARGS)
 
-test: setup ## Run every test
+test: setup ## Run every test (WORKERS=2: so many at a time; one is enough for a debugger)
 	@chromium=$$($(BIN)/python tools/system.py chromium) && postgres=$$($(BIN)/python tools/system.py postgres) && \
 		strace=$$($(BIN)/python tools/system.py strace) && $(BIN)/python tools/system.py openssl > /dev/null && \
 		$(BIN)/python tools/system.py faketime > /dev/null && \
-		COMANDA_CHROMIUM=$$chromium COMANDA_POSTGRES=$$postgres COMANDA_STRACE=$$strace $(BIN)/python -m pytest $(TEST_ARGS)
+		COMANDA_CHROMIUM=$$chromium COMANDA_POSTGRES=$$postgres COMANDA_STRACE=$$strace $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TEST_ARGS)
 
 e2e: setup ## The chart on a real cluster of two nodes, with images built here (Linux, root; E2E=existing: any kubeconfig)
 	@COMANDA_E2E=$(or $(E2E),kind) $(BIN)/python -m pytest tests/e2e/cluster $(if $(filter existing,$(E2E)),,tests/e2e/compose) $(E2E_ARGS)
