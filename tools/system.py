@@ -5,10 +5,12 @@ On Debian and Ubuntu as root it is installed when it is missing; elsewhere the e
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 PROGRAMS = {
@@ -20,6 +22,7 @@ PROGRAMS = {
     "dockerd": ("COMANDA_DOCKERD", ("dockerd",), ["docker.io"]),
     "faketime": ("COMANDA_FAKETIME", ("faketime",), ["faketime"]),
     "gcc": ("COMANDA_GCC", ("gcc",), ["gcc", "libc6-dev"]),
+    "iptables-save": ("COMANDA_IPTABLES_SAVE", ("iptables-save",), ["iptables"]),
     "jq": ("COMANDA_JQ", ("jq",), ["jq"]),
     "openssl": ("COMANDA_OPENSSL", ("openssl",), ["openssl"]),
     "strace": ("COMANDA_STRACE", ("strace",), ["strace"]),
@@ -50,8 +53,11 @@ def install(name: str) -> None:
     packages = PROGRAMS[name][2]
     print(f"» Installing {' '.join(packages)} from the system's packages (once)", file=sys.stderr, flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", *packages]):
-        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603 - fixed words
+    with (Path(tempfile.gettempdir()) / "comanda-install.lock").open("w") as lock:
+        # apt does not wait for another apt: tests that run side by side would fail.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", *packages]):
+            subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603 - fixed words
 
 
 def main() -> int:
