@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
-SIDE_BY_SIDE = --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE = --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 ROOMS := contract flow store kube operator router botpod simulator cli
 SOURCES := $(ROOMS) tests bench tools
 say = printf '\033[1m» %s\033[0m\n'
