@@ -335,10 +335,12 @@ class External(Part):
 
     secret_name: OptionalName = Field(
         default="",
-        description="Secret with the key url: postgresql+asyncpg://SERVICE_ROLE:…@HOST/DATABASE, for the pods.",
+        description="Secret with the key url: postgresql+asyncpg://SERVICE_ROLE:…@HOST/DATABASE, for the pods. With a key "
+        "ca.crt too, that file is in them for the URL's ?sslmode=verify-full&sslrootcert=/etc/comanda/database/ca.crt.",
     )
     owner_secret_name: OptionalName = Field(
-        default="", description="Secret with the key url: postgresql://OWNER:…@HOST/DATABASE, for migrations."
+        default="",
+        description="Secret with the key url: postgresql://OWNER:…@HOST/DATABASE, for migrations; ca.crt as above.",
     )
     service_role: str = Field(
         default="comanda_service",

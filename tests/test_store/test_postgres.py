@@ -14,10 +14,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from comanda_store import Claim, PublishedTenant, StorageError, Store, WeakDurabilityError
-from comanda_store.postgres.connect import OUTER_SECONDS, sqlalchemy_url
+from comanda_store.postgres.connect import OUTER_SECONDS, open_engine
 from comanda_store.postgres.migrate import migrate
 from comanda_store.sql import METADATA
 from tests.harness import until
@@ -45,7 +44,7 @@ async def own_server() -> AsyncIterator[PostgresServer]:
 
 class TestSchema:
     async def test_migrations_make_what_the_tables_say(self, database: DatabaseUrls) -> None:
-        engine = create_async_engine(sqlalchemy_url(database.owner))
+        engine = open_engine(database.owner, seconds=10)
 
         def differences(connection: Connection) -> list[object]:
             return list(compare_metadata(MigrationContext.configure(connection), METADATA))

@@ -38,6 +38,7 @@ ANNOTATION_TOUCHED = f"{API_GROUP}/touched"
 DELIVERIES, METRICS = 8081, 9091
 GROUP_KEY = "groupKey"
 DATABASE_URL = "url"
+DATABASE_AUTHORITY = "ca.crt"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from comanda_contract.names import DELIVERIES_PORT, HEALTH_PATH, METRICS_PORT, R
 from comanda_contract.resources.quantities import Resources
 from comanda_kube.resources import Json
 from comanda_operator.manifests.names import (
+    DATABASE_AUTHORITY,
     DATABASE_URL,
     DELIVERIES,
     GROUP_KEY,
@@ -80,6 +81,8 @@ def _pod(group: GroupPlan, site: Site) -> Json:
             {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
         ],
     }
+    if group.database is not None:
+        pod["volumes"].append(_authority(group.database))
     if site.bot_pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in site.bot_pull_secrets]
     if scheduling.node_selector:
@@ -99,6 +102,8 @@ def _container(group: GroupPlan, site: Site) -> Json:
     ]
     if group.database is None:
         mounts.append({"name": "data", "mountPath": _DATA})
+    else:
+        mounts.append({"name": "database", "mountPath": f"{_CONFIG}/database", "readOnly": True})
     return {
         "name": "bot",
         "image": group.image or site.bot_image,
@@ -168,6 +173,13 @@ def _projected(group: GroupPlan, name: str, key: str) -> Json:
         for shard in range(group.shards)
     ]
     return {"name": name, "projected": {"defaultMode": 0o440, "sources": sources}}
+
+
+def _authority(database: str) -> Json:
+    """Return the volume with what a database's certificate is checked by, if its Secret has that; never the URL."""
+    items = [{"key": DATABASE_AUTHORITY, "path": DATABASE_AUTHORITY}]
+    secret = {"secretName": database.split("/")[1], "optional": True, "items": items, "defaultMode": 0o440}
+    return {"name": "database", "secret": secret}
 
 
 def _claim() -> Json:

@@ -15,14 +15,13 @@ import asyncpg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from comanda_store import sql
 from comanda_store.commits import unexpected
 from comanda_store.errors import DatabaseNotReadyError, StorageError
 from comanda_store.migrate import revisions
 from comanda_store.postgres import calls
-from comanda_store.postgres.connect import OUTER_SECONDS, SETTINGS, connect, sqlalchemy_url
+from comanda_store.postgres.connect import OUTER_SECONDS, SETTINGS, connect, open_engine
 from comanda_store.records import Backlog, PendingSend, Takeover, TenantScope, Waiting
 from comanda_store.requests import SWEEP_LIMIT, Outcome, Request, Worker
 
@@ -49,12 +48,8 @@ class PostgresBackend:
         self._ingests = _Lane(url)
         self._work = _Lane(url)
         self._duties = _Lane(url)
-        self._engine: AsyncEngine = create_async_engine(
-            sqlalchemy_url(url),
-            pool_size=2,
-            max_overflow=2,
-            pool_timeout=OUTER_SECONDS,
-            connect_args={"timeout": OUTER_SECONDS, "server_settings": SETTINGS},
+        self._engine = open_engine(
+            url, seconds=OUTER_SECONDS, settings=SETTINGS, pool_size=2, max_overflow=2, pool_timeout=OUTER_SECONDS
         )
         self._aliases: dict[tuple[str, str, str], int] = {}
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from comanda_store.errors import StorageError, WeakDurabilityError
 
@@ -47,9 +51,14 @@ def asyncpg_url(url: str) -> str:
     return re.sub(r"^postgresql\+asyncpg://", "postgresql://", url)
 
 
-def sqlalchemy_url(url: str) -> str:
-    """Return a database URL as SQLAlchemy reads it."""
-    return re.sub(r"^postgresql(\+asyncpg)?://", "postgresql+asyncpg://", url)
+def open_engine(url: str, *, seconds: float, settings: Mapping[str, str] | None = None, **pool: Any) -> AsyncEngine:
+    """Return an engine whose connections asyncpg opens by the URL itself, as all others here are opened.
+
+    What SQLAlchemy makes of a URL knows no `sslmode`, no `sslrootcert` and no second host. A connection is there after
+    `seconds` or not at all; `settings` are the server's for it, `pool` what `create_async_engine` takes of a pool.
+    """
+    opener = partial(asyncpg.connect, asyncpg_url(url), timeout=seconds, server_settings=settings)
+    return create_async_engine("postgresql+asyncpg://", async_creator=opener, **pool)
 
 
 async def connect(url: str) -> asyncpg.Connection:

@@ -9,12 +9,12 @@ from time import monotonic
 import asyncpg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from comanda_store.errors import StorageError
 from comanda_store.migrate import upgrade
 from comanda_store.postgres import schema
-from comanda_store.postgres.connect import asyncpg_url, sqlalchemy_url
+from comanda_store.postgres.connect import asyncpg_url, open_engine
 
 _LOCK = 0x636F6D616E6461
 """The advisory lock that whoever migrates holds: the letters of the product's name."""
@@ -38,7 +38,7 @@ async def migrate(owner_url: str, service_role: str, *, wait_seconds: float = 0.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", service_role):
         raise StorageError(f"{service_role!r} is no role name.", hint="Use letters, digits and underscores.")
-    engine = create_async_engine(sqlalchemy_url(owner_url), connect_args={"timeout": _CONNECT_SECONDS})
+    engine = open_engine(owner_url, seconds=_CONNECT_SECONDS)
     try:
         await _until_it_answers(engine, wait_seconds)
         async with engine.begin() as connection:
