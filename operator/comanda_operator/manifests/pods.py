@@ -178,8 +178,8 @@ def _projected(group: GroupPlan, name: str, key: str) -> Json:
 def _authority(database: str) -> Json:
     """Return the volume with what a database's certificate is checked by, if its Secret has that; never the URL."""
     items = [{"key": DATABASE_AUTHORITY, "path": DATABASE_AUTHORITY}]
-    secret = {"secretName": database.split("/")[1], "optional": True, "items": items, "defaultMode": 0o440}
-    return {"name": "database", "secret": secret}
+    sources = [{"secret": {"name": database.split("/")[1], "optional": True, "items": items}}]
+    return {"name": "database", "projected": {"defaultMode": 0o440, "sources": sources}}
 
 
 def _claim() -> Json:
