@@ -336,7 +336,7 @@ class External(Part):
     secret_name: OptionalName = Field(
         default="",
         description="Secret with the key url: postgresql+asyncpg://SERVICE_ROLE:…@HOST/DATABASE, for the pods. With a "
-        "key ca.crt too, that file is in them for the URL's ?sslmode=verify-full&sslrootcert=/etc/comanda/database/ca.crt.",
+        "key ca.crt too, they find it for a URL with ?sslmode=verify-full&sslrootcert=/etc/comanda/database/ca.crt.",
     )
     owner_secret_name: OptionalName = Field(
         default="",

@@ -310,7 +310,10 @@ def assert_restricted(pod: Json, group: GroupPlan) -> None:
     assert kinds <= {"projected", "emptyDir", "persistentVolumeClaim"}
     sources = [source for volume in pod["volumes"] for source in volume.get("projected", {}).get("sources", ())]
     assert {kind for source in sources for kind in source} == {"secret"}
-    assert {source["secret"]["name"] for source in sources} == {f"{group.name}-shard-00"}
+    given = {source["secret"]["name"]: {item["key"] for item in source["secret"]["items"]} for source in sources}
+    database = {group.database.split("/")[1]: {"ca.crt"}} if group.database else {}
+    assert given.keys() == {f"{group.name}-shard-00", *database}
+    assert given.items() >= database.items(), "of its database's Secret no file but that"
     assert not any("hostPort" in port for port in container["ports"])
     assert all(variable["name"].startswith("COMANDA_BOTPOD_") for variable in container["env"])
     assert pod.get("priorityClassName", "") not in {"system-node-critical", "system-cluster-critical"}
