@@ -14,19 +14,19 @@ import typer
 from rich.console import Console
 
 from comanda_cli import costs as costs_room
-from comanda_cli import dead_letters
 from comanda_cli import describe as describe_room
 from comanda_cli import doctor as doctor_room
 from comanda_cli import messages as messages_room
 from comanda_cli import orders as orders_room
-from comanda_cli import routes as routes_room
 from comanda_cli import tenants as tenants_room
 from comanda_cli.demo import run_demo
 from comanda_cli.findings import print_findings
 from comanda_cli.folder import Folder
 from comanda_cli.local.cluster import LocalCluster, LocalOptions
 from comanda_cli.local.events import Events
+from comanda_cli.options import DEFAULT_DATA_DIR, DataDirOption, OutputOption
 from comanda_cli.output import Output, print_error, print_json, print_rows, print_rows_under
+from comanda_cli.router.app import dead_letter_app, route_app
 from comanda_contract.errors import ComandaError
 from comanda_operator.plan import plan
 from comanda_store.postgres.migrate import migrate, redacted
@@ -41,10 +41,8 @@ app = typer.Typer(
 orders_app = typer.Typer(help="Orders that the bots took.", no_args_is_help=True)
 tenant_app = typer.Typer(help="Restaurants and what serves them.", no_args_is_help=True)
 app.add_typer(orders_app, name="orders")
-dead_letter_app = typer.Typer(help="What reached the router and belonged to nobody.", no_args_is_help=True)
 app.add_typer(dead_letter_app, name="dead-letter")
 app.add_typer(tenant_app, name="tenant")
-route_app = typer.Typer(help="Where the router sends a number.", no_args_is_help=True)
 app.add_typer(route_app, name="route")
 messages_app = typer.Typer(help="Messages that staff has to look at.", no_args_is_help=True)
 app.add_typer(messages_app, name="messages")
@@ -52,8 +50,6 @@ database_app = typer.Typer(help="The database of a bot group.", no_args_is_help=
 app.add_typer(database_app, name="db")
 
 FolderOption = Annotated[Path, typer.Option("-f", "--filename", help="Folder with the YAML that kubectl apply takes.")]
-DataDirOption = Annotated[Path, typer.Option("--data-dir", help="Folder for databases, keys and logs.")]
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text for people, json for programs.")]
 PortType = Annotated[int, typer.Option(min=1, max=65535)]
 
 DatabaseOption = Annotated[
@@ -63,8 +59,6 @@ DatabaseOption = Annotated[
     ),
 ]
 TenantOption = Annotated[str, typer.Option("--tenant", help="The restaurant, as namespace/name.")]
-
-DEFAULT_DATA_DIR = Path(".comanda")
 
 
 @app.command()
@@ -264,82 +258,6 @@ def show_costs(
     print_rows(output, costs_room.COLUMNS, month["costs"], "No message has been delivered this month.")
     if month["forecast"]:
         print_rows_under("\nThe month's service messages", costs_room.FORECAST_COLUMNS, month["forecast"])
-
-
-RouterUrlOption = Annotated[
-    str | None, typer.Option("--router-url", help="Where the router listens.", show_default="http://127.0.0.1:8080")
-]
-
-
-@dead_letter_app.command("list")
-def list_dead_letters(
-    *,
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    every: Annotated[bool, typer.Option("--all", help="Also those that were handed in again.")] = False,
-    output: OutputOption = Output.text,
-) -> None:
-    """List the dead letters of a data folder, or in a router's container its own, the oldest first."""
-    rows = dead_letters.letter_rows(dead_letters.Place.of(data_dir, None), replayed=every)
-    print_rows(output, dead_letters.COLUMNS, rows, "No dead letters.")
-
-
-LetterArgument = Annotated[str, typer.Argument(help="The letter's ID, as `comanda dead-letter list` shows it.")]
-
-
-@dead_letter_app.command("show")
-def show_dead_letter(letter: LetterArgument, data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
-    """Print one dead letter whole, as JSON. It holds what a customer wrote."""
-    try:
-        print_json(dead_letters.shown(dead_letters.Place.of(data_dir, None), letter))
-    except ComandaError as error:
-        print_error(error)
-        raise typer.Exit(1) from None
-
-
-@dead_letter_app.command("replay")
-def replay_dead_letters(
-    letters: Annotated[list[str] | None, typer.Argument(help="IDs, as `comanda dead-letter list` shows them.")] = None,
-    *,
-    every: Annotated[bool, typer.Option("--all", help="Every letter that has a tenant now.")] = False,
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    router_url: RouterUrlOption = None,
-) -> None:
-    """Hand dead letters in again, now that a tenant has their number; what is stored already is known by its id."""
-    place = dead_letters.Place.of(data_dir, router_url)
-    wanted = [row["id"] for row in dead_letters.letter_rows(place)] if every else letters or []
-    refused = 0
-    for letter in wanted:
-        try:
-            asyncio.run(dead_letters.replay(place, letter))
-        except ComandaError as error:
-            refused += 1
-            print_error(error)
-        else:
-            typer.echo(f"Letter {letter} was taken.")
-    if not wanted:
-        typer.echo("Nothing to hand in: name letters, or give --all.")
-    raise typer.Exit(1 if refused else 0)
-
-
-@route_app.command("explain")
-def explain_route(
-    phone_number_id: Annotated[str, typer.Argument(help="Meta's id of the number, as in the tenant's phoneNumberId.")],
-    *,
-    admin_url: Annotated[
-        str | None, typer.Option("--admin-url", help="The router's health port; by default the one of `comanda up`.")
-    ] = None,
-    output: OutputOption = Output.text,
-) -> None:
-    """Ask a running router which pod serves a number, and why not another one."""
-    try:
-        route = asyncio.run(routes_room.RouterAdmin.of(admin_url).route(phone_number_id))
-    except ComandaError as error:
-        print_error(error)
-        raise typer.Exit(1) from None
-    if output is Output.json:
-        print_json(route)
-    else:
-        routes_room.print_route(route)
 
 
 @messages_app.command("retry")

@@ -34,7 +34,7 @@ from tests.torture.history import WAITING, History, Send
 
 MENU = (Path(__file__).parents[2] / "test_flow" / "pizzeria.yaml").read_text() + "accept_when_closed: true\n"
 SOURCE = {"comanda.dev/source": "true"}
-NUMBERS = tuple(str(106_000_000 + index) for index in range(9))
+NUMBERS = tuple(str(106_000_000 + index) for index in range(10))
 """Numbers that the simulator has; the token of each is `token-NUMBER`."""
 POOL_PODS = "comanda.dev/group=pool-default"
 OWN_NAMESPACE = "parrilla"

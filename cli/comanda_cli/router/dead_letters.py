@@ -19,7 +19,7 @@ import aiohttp
 import msgspec
 
 from comanda_cli.local.layout import Layout
-from comanda_cli.routes import RouterAdmin
+from comanda_cli.router.routes import RouterAdmin
 from comanda_contract.errors import InvalidInputError, UnavailableError
 from comanda_contract.names import app_file
 from comanda_contract.resources.app import APP_SECRET_KEY
