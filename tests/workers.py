@@ -9,6 +9,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 ONE_ENGINE = ("tests/e2e/cluster/", "tests/e2e/compose/")
 """What needs the one Docker Engine of the run. It lasts longest by far."""
+FIRST = (*ONE_ENGINE, "tests/torture/")
+"""Files that last for minutes: begun last, one of them would have a worker to itself at the end."""
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
@@ -25,5 +27,5 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what shares the engine."""
-    items.sort(key=lambda item: not item.nodeid.startswith(ONE_ENGINE))
+    """Begin with what lasts longest."""
+    items.sort(key=lambda item: next((n for n, start in enumerate(FIRST) if item.nodeid.startswith(start)), len(FIRST)))
