@@ -49,6 +49,9 @@ class TestPaces:
         places = [place for (place,) in await db.sql("select due_at from outbox where due_at > 0 order by id")]
         assert 2 <= len(places) <= 5
         assert all(490 < later - earlier < 510 for earlier, later in pairwise(places))
+        # Who has one is told so, and who has none: it is no use to ask again before there is one.
+        held = [outcome.by for outcome in outcomes[1:] if isinstance(outcome, Held)]
+        assert (held.count("place"), held.count("number")) == (len(places), 11 - len(places))
 
     async def test_a_place_in_the_pace_is_kept_until_it_is_used(self, store: Store, db: Database) -> None:
         (first,) = await one_turn(store, MESSAGE, result("{}"))
@@ -88,7 +91,7 @@ class TestPaces:
         await store.finish_send(first, SendResult("queued", error_code=130429, pause_ms=60_000))
         held = await store.begin_send(second, PACE)
         assert isinstance(held, Held)
-        assert held.wait_ms > 50_000
+        assert (held.by, held.wait_ms > 50_000) == ("number", True)
 
     async def test_a_send_may_begin_with_its_turn(self, store: Store, db: Database) -> None:
         (ingested,) = await store.ingest([MESSAGE])
