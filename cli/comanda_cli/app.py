@@ -24,20 +24,14 @@ from comanda_cli.findings import print_findings
 from comanda_cli.folder import Folder
 from comanda_cli.local.cluster import LocalCluster, LocalOptions
 from comanda_cli.local.events import Events
-from comanda_cli.options import DEFAULT_DATA_DIR, DataDirOption, OutputOption
+from comanda_cli.options import DEFAULT_DATA_DIR, DataDirOption, OutputOption, command_line
 from comanda_cli.output import Output, print_error, print_json, print_rows, print_rows_under
 from comanda_cli.router.app import dead_letter_app, route_app
 from comanda_contract.errors import ComandaError
 from comanda_operator.plan import plan
 from comanda_store.postgres.migrate import migrate, redacted
 
-app = typer.Typer(
-    name="comanda",
-    help="WhatsApp ordering bots for restaurants: on this machine or on Kubernetes.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_show_locals=False,
-)
+app = command_line("comanda", "WhatsApp ordering bots for restaurants: on this machine or on Kubernetes.")
 orders_app = typer.Typer(help="Orders that the bots took.", no_args_is_help=True)
 tenant_app = typer.Typer(help="Restaurants and what serves them.", no_args_is_help=True)
 app.add_typer(orders_app, name="orders")

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""What the command lines have in common: how they are made, and options of several commands."""
 
 from __future__ import annotations
 
@@ -13,3 +13,14 @@ DataDirOption = Annotated[Path, typer.Option("--data-dir", help="Folder for data
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text for people, json for programs.")]
 
 DEFAULT_DATA_DIR = Path(".comanda")
+
+
+def command_line(name: str, description: str) -> typer.Typer:
+    """Return an empty command line. An error shows no local values: they may be a customer's."""
+    return typer.Typer(
+        name=name,
+        help=description,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_show_locals=False,
+    )

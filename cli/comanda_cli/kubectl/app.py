@@ -13,24 +13,18 @@ from comanda_cli.findings import print_findings
 from comanda_cli.kubectl import doctor as doctor_room
 from comanda_cli.kubectl import status
 from comanda_cli.kubectl.snapshot import Snapshot, take
+from comanda_cli.options import OutputOption, command_line
 from comanda_cli.output import Output, print_error, print_json
 from comanda_contract.errors import ComandaError
 from comanda_kube.client import Client
 from comanda_kube.kubeconfig import load_config
 
-app = typer.Typer(
-    name="kubectl comanda",
-    help="WhatsApp ordering bots on this cluster: how they are, why, and what to do.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_show_locals=False,
-)
+app = command_line("kubectl comanda", "WhatsApp ordering bots on this cluster: how they are, why, and what to do.")
 
 NamespaceOption = Annotated[
     str, typer.Option("--namespace", "-n", help="Tenants of this namespace alone; by default those of all.")
 ]
 HomeOption = Annotated[str, typer.Option("--home", help="Namespace of operator and router.")]
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text for people, json for programs.")]
 
 T = TypeVar("T")
 

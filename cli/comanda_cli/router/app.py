@@ -7,18 +7,12 @@ from typing import Annotated
 
 import typer
 
-from comanda_cli.options import DEFAULT_DATA_DIR, DataDirOption, OutputOption
+from comanda_cli.options import DEFAULT_DATA_DIR, DataDirOption, OutputOption, command_line
 from comanda_cli.output import Output, print_error, print_json, print_rows
 from comanda_cli.router import dead_letters, routes
 from comanda_contract.errors import ComandaError
 
-app = typer.Typer(
-    name="comanda-router",
-    help="What this router holds and where it sends what.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_show_locals=False,
-)
+app = command_line("comanda-router", "What this router holds and where it sends what.")
 dead_letter_app = typer.Typer(help="What reached the router and belonged to nobody.", no_args_is_help=True)
 app.add_typer(dead_letter_app, name="dead-letter")
 route_app = typer.Typer(help="Where the router sends a number.", no_args_is_help=True)
