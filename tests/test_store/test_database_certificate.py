@@ -81,6 +81,6 @@ async def test_a_server_that_shows_another_certificate_is_not_talked_to(
     urls, _ = encrypted
     checked = f"?sslmode=verify-full&sslrootcert={authority(tmp_path, 'another')}"
     with pytest.raises(StorageError, match="SSLCertVerificationError"):
-        await migrate(urls.owner + checked, SERVICE)
+        await migrate(urls.owner + checked, SERVICE, wait_seconds=3600)
     with pytest.raises(StorageError, match="SSLCertVerificationError"):
         await Store.open(urls.service + checked, pod="pod-0", incarnation="pod-0:1")

@@ -64,6 +64,14 @@ class TestSchema:
         store = await opened(urls)
         await store.close()
 
+    async def test_a_url_may_name_several_hosts_of_which_one_is_away(self, postgres: PostgresServer) -> None:
+        urls = await postgres.new_database(template="template0")
+        owner, service = (url.replace("@", "@127.0.0.1:1,") for url in (urls.owner, urls.service))
+        await migrate(owner, SERVICE)
+        store = await Store.open(service, pod="pod-0", incarnation="pod-0:1")
+        assert await store.list_orders(SCOPE) == []
+        await store.close()
+
     async def test_an_empty_database_is_refused_with_what_to_do(self, postgres: PostgresServer) -> None:
         urls = await postgres.new_database(template="template0")
         with pytest.raises(StorageError, match=r"schema is empty") as refused:

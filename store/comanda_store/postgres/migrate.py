@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from time import monotonic
 
 import asyncpg
@@ -67,6 +68,8 @@ async def _until_it_answers(engine: AsyncEngine, seconds: float) -> None:
         try:
             async with engine.connect():
                 return
+        except ssl.SSLError:
+            raise  # it is there, and waiting makes its certificate no better
         except _NOT_THERE_YET:
             if monotonic() >= until:
                 raise
