@@ -106,8 +106,6 @@ def docker_engine(tell: Say = say) -> Iterator[Engine]:
         return
     home = cache() / "docker"
     home.mkdir(parents=True, exist_ok=True)
-    for program in ("dockerd", "iptables-save", "capsh", "jq"):  # the last two for runc-capped
-        needed(program)
     with (home / ".lock").open("w") as lock, tempfile.TemporaryDirectory(prefix="engine") as name:
         _take(lock, tell)
         with _firewall_kept(), _daemon(home / "data", Path(name)) as engine:
@@ -145,6 +143,8 @@ def _daemon(data: Path, folder: Path) -> Iterator[Engine]:
         f"--add-runtime=capped={HERE}/runc-capped",
         "--default-runtime=capped",
     ]
+    for program in ("capsh", "jq"):
+        needed(program)  # of runc-capped
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     try:
