@@ -35,7 +35,7 @@ def list_dead_letters(
     print_rows(output, dead_letters.COLUMNS, rows, "No dead letters.")
 
 
-LetterArgument = Annotated[str, typer.Argument(help="The letter's ID, as `comanda dead-letter list` shows it.")]
+LetterArgument = Annotated[str, typer.Argument(help="The letter's ID, as `dead-letter list` shows it.")]
 
 
 @dead_letter_app.command("show")
@@ -50,7 +50,7 @@ def show_dead_letter(letter: LetterArgument, data_dir: DataDirOption = DEFAULT_D
 
 @dead_letter_app.command("replay")
 def replay_dead_letters(
-    letters: Annotated[list[str] | None, typer.Argument(help="IDs, as `comanda dead-letter list` shows them.")] = None,
+    letters: Annotated[list[str] | None, typer.Argument(help="IDs, as `dead-letter list` shows them.")] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="Every letter that has a tenant now.")] = False,
     data_dir: DataDirOption = DEFAULT_DATA_DIR,

@@ -152,7 +152,7 @@ def _find(place: Place, name: str) -> _Letter:
     found = next((letter for each, letter in _letters(place) if each == name), None)
     if found is None:
         raise InvalidInputError(
-            "ID", f"there is no dead letter {name} in {place.folder}.", hint="See comanda dead-letter list --all."
+            "ID", f"there is no dead letter {name} in {place.folder}.", hint="See `dead-letter list --all`."
         )
     return found
 
