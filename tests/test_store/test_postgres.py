@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
-from comanda_store import Claim, PublishedTenant, StorageError, Store, WeakDurabilityError
+from comanda_store import Claim, InboundItem, PublishedTenant, StorageError, Store, WeakDurabilityError
 from comanda_store.postgres.connect import OUTER_SECONDS, open_engine
 from comanda_store.postgres.migrate import migrate
 from comanda_store.sql import METADATA
@@ -182,6 +182,31 @@ class TestFaults:
             with suppress(StorageError):
                 await store.ingest([MESSAGE])
             assert (await store.ingest([MESSAGE]))[0].duplicate
+        await store.close()
+
+    @pytest.mark.parametrize(
+        "message", [MESSAGE, replace(MESSAGE, at_once=True)], ids=["one statement", "a transaction of several"]
+    )
+    async def test_what_fails_when_it_is_committed_is_not_acknowledged(
+        self, database: DatabaseUrls, message: InboundItem
+    ) -> None:
+        """An insert has been answered by then, which is no promise yet."""
+        store = await opened(database)
+        owner = await asyncpg.connect(database.owner, timeout=10)
+        await owner.execute(
+            "create function fail() returns trigger language plpgsql as"
+            " $$ begin raise exception 'not to be committed' using errcode = 'check_violation'; end $$;"
+            " create constraint trigger late after insert on inbox deferrable initially deferred"
+            " for each row execute function fail()"
+        )
+        with pytest.raises(StorageError, match="CheckViolation"):
+            await store.ingest([message])
+        assert await database.sql("select wamid from inbox") == []
+        await owner.execute("drop trigger late on inbox")
+        (stored,) = await store.ingest([message])
+        assert not stored.duplicate
+        assert await database.sql("select wamid from inbox") == [(MESSAGE.wamid,)]
+        await owner.close()
         await store.close()
 
     async def test_pods_that_meet_in_crossed_order_all_succeed(self, database: DatabaseUrls) -> None:

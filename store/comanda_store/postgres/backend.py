@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from typing import TypeVar
 
 import asyncpg
@@ -78,7 +79,7 @@ class PostgresBackend:
         learnt: dict[tuple[str, str, str], int] = {}
         call = calls.Call(self._worker, self._aliases, learnt)
         try:
-            outcomes = await lane.run(lambda database: run(database, call, group))
+            outcomes = await lane.run(lambda database: run(database, call, group), alone=calls.is_one_statement(group))
         except _Faulty as error:
             if len(group) == 1:
                 return [error.told]
@@ -217,18 +218,22 @@ class _Lane:
         self._connection: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
 
-    async def run(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        """Run work in a transaction. Raises `_Faulty`, or `StorageError` when the database did not answer."""
+    async def run(self, work: Callable[[asyncpg.Connection], Awaitable[T]], *, alone: bool = False) -> T:
+        """Run work in a transaction. Raises `_Faulty`, or `StorageError` when the database did not answer.
+
+        `alone`: the work is one statement, which is a transaction by itself; beginning and ending one would be two more
+        messages to the server and back. It returns when the server is ready for the next, which is after the commit.
+        """
         async with self._turn:
             try:
-                return await _with_tries(lambda: self._transaction(work))
+                return await _with_tries(lambda: self._transaction(work, alone=alone))
             except _AGAIN as error:
                 raise _Faulty(_told(error)) from None
 
-    async def _transaction(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    async def _transaction(self, work: Callable[[asyncpg.Connection], Awaitable[T]], *, alone: bool) -> T:
         connection = await self._connected()
         try:
-            async with asyncio.timeout(OUTER_SECONDS), connection.transaction():
+            async with asyncio.timeout(OUTER_SECONDS), nullcontext() if alone else connection.transaction():
                 return await work(connection)
         except _AGAIN:
             raise

@@ -74,6 +74,15 @@ def remember(aliases: Aliases, learnt: Aliases) -> None:
     aliases.update(learnt)
 
 
+def is_one_statement(group: Sequence[Request]) -> bool:
+    """Tell whether a group is certain to be one call: messages that ask for no more, or one kind of work."""
+    kinds = {type(request) for request in group}
+    if kinds == {Ingest}:
+        items = [item for request in group if isinstance(request, Ingest) for item in request.items]
+        return all(isinstance(item, InboundItem) and not item.at_once and not item.links for item in items)
+    return len(kinds) == 1 and not kinds & {FinishTurn}
+
+
 async def ingest_all(database: Database, call: Call, group: Sequence[Request]) -> list[Outcome]:
     """Store the items of all `Ingest` requests of a group, in order."""
     items = [item for request in group if isinstance(request, Ingest) for item in request.items]

@@ -5,12 +5,13 @@ create or replace function comanda_take_messages(p_owner text, p_lease bigint, p
 returns table (customer_id bigint, tenant text, phone_number_id text) language sql security definer
 set search_path = public, pg_temp as $$
   select set_config('comanda.duty', 'sweep', true);
+  -- Ordered by a sum, not by the key: with a limit the planner would walk the key through the whole table.
   with left_behind as (
     select id from inbox
     where state = 'pending' and (
       owner not in (select incarnation from workers where seen_at > comanda_now() - p_lease)
       or (owner = p_owner and received_at < comanda_now() - p_forgotten))
-    order by id limit p_limit for update skip locked
+    order by id + 0 limit p_limit for update skip locked
   ), taken as (
     update inbox i set owner = p_owner from left_behind l where i.id = l.id
     returning i.customer_id, i.tenant, i.phone_number_id
@@ -41,7 +42,7 @@ begin
     update outbox o set owner = p_owner where o.id in (
       select q.id from outbox q
       where q.is_open and q.state = 'queued' and (q.owner <> all (v_living) or (q.owner = p_owner and q.updated_at < v_now - p_forgotten))
-      order by q.id limit p_limit for update skip locked)
+      order by q.id + 0 limit p_limit for update skip locked)
     returning o.id, o.tenant::text;
 end $$;
 
