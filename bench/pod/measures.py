@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -119,19 +120,18 @@ async def deliveries(folder: Path, database: str, name: str, seconds: float) -> 
         routers = [Deliverer(pod.port) for _ in range(ROUTERS)]
         result = Deliveries(name)
         made = _messages(restaurants)
-        loop = asyncio.get_running_loop()
-        started_at = loop.time()
+        started_at = monotonic()
         senders = routers * (AT_ONCE // ROUTERS)
         await asyncio.gather(*(_deliver_some(router, made, TENANTS // AT_ONCE) for router in senders))
-        result.new_per_second = TENANTS // AT_ONCE * AT_ONCE / (loop.time() - started_at)
-        begin = loop.time() + WARM_SECONDS
+        result.new_per_second = TENANTS // AT_ONCE * AT_ONCE / (monotonic() - started_at)
+        begin = monotonic() + WARM_SECONDS
         end = begin + seconds
         before = (0.0, 0.0)
 
         async def one_after_the_other(router: Deliverer) -> None:
-            while (started := loop.time()) < end:
+            while (started := monotonic()) < end:
                 answer = await router.deliver(next(made))
-                done = loop.time()
+                done = monotonic()
                 assert answer.outcome == "stored", answer
                 if begin <= started and done < end:
                     result.waits.append((done - started) * 1000)
@@ -269,8 +269,8 @@ async def _drained(pod: Pod, name: str, rows: Rows, count_: int) -> Drain:
     took = time.perf_counter() - began
     deliverer.close()
     await pod.start()
-    deadline = time.monotonic() + 120
-    while sum(map(bool, replies.values())) < stored and time.monotonic() < deadline:
+    deadline = monotonic() + 120
+    while sum(map(bool, replies.values())) < stored and monotonic() < deadline:
         await asyncio.sleep(0.2)
     await asyncio.sleep(1)
     await pod.stop()
@@ -298,7 +298,6 @@ async def inserts(folder: Path, database: str, name: str, seconds: float) -> Del
     child = await Child.start(command, log=folder / "peer.log", cwd=folder)
     client = Client(port)
     result = Deliveries(name)
-    loop = asyncio.get_running_loop()
     serials = count()
 
     async def post() -> int:
@@ -314,13 +313,13 @@ async def inserts(folder: Path, database: str, name: str, seconds: float) -> Del
 
     while not await up():
         await asyncio.sleep(0.1)
-    begin, end = loop.time() + WARM_SECONDS, loop.time() + WARM_SECONDS + seconds
+    begin, end = monotonic() + WARM_SECONDS, monotonic() + WARM_SECONDS + seconds
 
     async def one_after_the_other() -> None:
-        while (started := loop.time()) < end:
+        while (started := monotonic()) < end:
             assert await post() == 200
-            if begin <= started and loop.time() < end:
-                result.waits.append((loop.time() - started) * 1000)
+            if begin <= started and monotonic() < end:
+                result.waits.append((monotonic() - started) * 1000)
 
     await asyncio.gather(*(one_after_the_other() for _ in range(AT_ONCE)))
     result.seconds, result.stored = seconds, len(result.waits)

@@ -27,7 +27,7 @@ from rich.table import Table
 # A script: the repository is not on the path when it is started by its file name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench.common.postgres import running_postgres
+from bench.common.postgres import fresh_database, running_postgres
 from bench.common.processes import cpu_seconds
 from bench.pod import measures
 from bench.pod.systems import Pod
@@ -156,7 +156,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
                     place = folder / f"{name}-{what}"
                     place.mkdir()
                     file = f"sqlite+pysqlite:///{place / 'comanda.db'}"
-                    url = file if name == "SQLite" else (await server.new_database()).service
+                    url = file if name == "SQLite" else (await fresh_database(server)).service
                     load = {"orders": measures.orders, "deliveries": measures.deliveries}[what]
                     found = await profile(COUNTED[what], load(place, url, name, long), arguments)
                     profiles[f"{name}, {what}"] = found

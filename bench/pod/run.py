@@ -24,7 +24,7 @@ from rich.console import Console
 # A script: the repository is not on the path when it is started by its file name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench.common.postgres import running_postgres
+from bench.common.postgres import fresh_database, running_postgres
 from bench.common.results import Row, Target, print_results, write_results
 from bench.common.stats import median
 from bench.path.peer_install import PeerMissingError, install
@@ -90,7 +90,7 @@ async def fresh(folder: Path, name: str, server: PostgresServer) -> Fresh:
     folder.mkdir(parents=True)
     if name == "SQLite":
         return Fresh(folder, f"sqlite+pysqlite:///{folder / 'comanda.db'}", None)
-    urls = await server.new_database()
+    urls = await fresh_database(server)
     return Fresh(folder, urls.service, urls)
 
 

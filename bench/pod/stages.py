@@ -24,7 +24,7 @@ from rich.table import Table
 # A script: the repository is not on the path when it is started by its file name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench.common.postgres import running_postgres
+from bench.common.postgres import fresh_database, running_postgres
 from tests.postgres import PostgresServer
 from tests.postgres.server import OWNER, SERVICE
 from tests.test_store.test_store import MESSAGE, ORDER, result
@@ -68,7 +68,7 @@ class Meter:
 
 async def measure(server: PostgresServer, turns: int, *, isolated: bool) -> Costs:
     """Take each step of so many turns on a fresh database."""
-    urls = await server.new_database()
+    urls = await fresh_database(server)
     for role in (OWNER, SERVICE):
         await urls.sql(f"alter role {role} {'no' if isolated else ''}bypassrls")
     store = await Store.open(urls.service, pod="pod", incarnation="pod:1")

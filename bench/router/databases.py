@@ -10,8 +10,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from bench.common.postgres import SETTINGS
-from tests.postgres import DatabaseUrls, PostgresServer, postgres_server
+from bench.common.postgres import fresh_database, running_postgres
+from tests.postgres import DatabaseUrls, PostgresServer
 
 KINDS = ("SQLite", "PostgreSQL")
 CONNECTIONS = "max_connections = 200"
@@ -60,7 +60,7 @@ class Databases:
         """Make an empty database of a kind."""
         folder = self._folder / f"{kind}-{next(self._numbers)}"
         folder.mkdir()
-        return Database(kind, folder, await self._server.new_database() if kind == "PostgreSQL" else None)
+        return Database(kind, folder, await fresh_database(self._server) if kind == "PostgreSQL" else None)
 
 
 @asynccontextmanager
@@ -69,7 +69,5 @@ async def running_databases(folder: Path) -> AsyncIterator[Databases]:
     folder.mkdir()
     for each in (folder, folder.parent):
         each.chmod(0o755)  # PostgreSQL runs as another user and keeps its data below
-    with postgres_server(*SETTINGS, CONNECTIONS, folder=folder) as server:
-        await server.accepts()
-        await server.prepare()
+    async with running_postgres(folder, CONNECTIONS) as server:
         yield Databases(folder, server)

@@ -12,6 +12,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.common.alarm import Alarm
 from bench.common.stats import percentile
 from bench.path.wire import Client
 from bench.router.bodies import signature, values_of
@@ -67,22 +68,27 @@ class OpenLoop:
 
     async def run(self, posts: Sequence[Post], per_second: float, seed: int) -> Paced:
         """Post at random moments of this mean rate, and wait for every answer."""
-        self._waits, self._failed, late = [], 0, list[float]()
-        draw, loop, places = random.Random(seed), self._loop, asyncio.Semaphore(UNDER_WAY)
+        self._waits, self._failed = [], 0
         gc.collect()
         gc.freeze()  # a collection of all that was prepared would be a pause of ours
+        with Alarm() as alarm:
+            late = await self._post_all(posts, alarm, per_second, seed)
+        gc.unfreeze()
+        p50, p99, p999, worst = (percentile(self._waits, percent) for percent in (50, 99, 99.9, 100))
+        return Paced(len(self._waits), self._failed, p50, p99, p999, worst, percentile(late, 99))
+
+    async def _post_all(self, posts: Sequence[Post], alarm: Alarm, per_second: float, seed: int) -> list[float]:
+        """Return by how much each left late, in milliseconds, when all are answered."""
+        draw, loop, places, late = random.Random(seed), self._loop, asyncio.Semaphore(UNDER_WAY), list[float]()
         due = loop.time()
         async with asyncio.TaskGroup() as group:
             for post in posts:
                 due += draw.expovariate(per_second)
-                if (wait := due - loop.time()) > 0:
-                    await asyncio.sleep(wait)
+                await alarm.at(due)
                 late.append((loop.time() - due) * 1000)
                 await places.acquire()
                 group.create_task(self._post(due, post)).add_done_callback(lambda _: places.release())
-        gc.unfreeze()
-        p50, p99, p999, worst = (percentile(self._waits, percent) for percent in (50, 99, 99.9, 100))
-        return Paced(len(self._waits), self._failed, p50, p99, p999, worst, percentile(late, 99))
+        return late
 
     async def _post(self, due: float, post: Post) -> None:
         headers, body = post
