@@ -8,12 +8,18 @@ import socket
 from comanda_router.settings import RouterSettings
 
 BACKLOG = 2048
+READ_AHEAD_BYTES = 64 * 1024
+"""What the kernel keeps of a connection that is not being read (it takes twice as much for its own use): all of it is
+copied in one go when the connection is read again, before anybody can tell that it is much. Kept to a few of the usual
+webhooks, many clients with large bodies hold the others up by less."""
 
 
 def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
     """Return a listening socket; with `reuse_port` others may listen on the same port. Raises `OSError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=reuse_port)
+    listener = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=reuse_port)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_AHEAD_BYTES)  # its connections have it from there
+    return listener
 
 
 def listen_all(settings: RouterSettings) -> list[socket.socket]:
