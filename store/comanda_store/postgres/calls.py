@@ -75,10 +75,12 @@ def remember(aliases: Aliases, learnt: Aliases) -> None:
 
 
 def is_one_statement(group: Sequence[Request]) -> bool:
-    """Tell whether a group is certain to be one call: messages that ask for no more, or one kind of work."""
+    """Tell whether a group is certain to be one call: statuses, messages that ask for no more, or one kind of work."""
     kinds = {type(request) for request in group}
     if kinds == {Ingest}:
         items = [item for request in group if isinstance(request, Ingest) for item in request.items]
+        if isinstance(items[0], StatusItem):
+            return all(isinstance(item, StatusItem) for item in items)
         return all(isinstance(item, InboundItem) and not item.at_once and not item.links for item in items)
     return len(kinds) == 1 and not kinds & {FinishTurn}
 
@@ -163,7 +165,8 @@ def _known_customer(aliases: Aliases, item: InboundItem) -> int:
 
 async def _ingest_statuses(database: Database, _call: Call, items: list[StatusItem]) -> list[Ingested]:
     rows = await database.fetch(
-        "select * from comanda_ingest_statuses($1, $2, $3, $4, $5, $6, $7, $8)",
+        "select * from comanda_ingest_priced_statuses("
+        "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         [item.tenant for item in items],
         [item.phone_number_id for item in items],
         [item.wamid for item in items],
@@ -172,22 +175,6 @@ async def _ingest_statuses(database: Database, _call: Call, items: list[StatusIt
         [item.outbox_id for item in items],
         [item.payload for item in items],
         [item.error_code for item in items],
-    )
-    answers = [Ingested(duplicate=True)] * len(items)
-    for place, fresh in rows:
-        answers[place - 1] = Ingested(duplicate=not fresh)
-    priced = [item for item, answer in zip(items, answers, strict=True) if item.category and not answer.duplicate]
-    if priced:
-        await _ingest_costs(database, priced)
-    return answers
-
-
-async def _ingest_costs(database: Database, items: list[StatusItem]) -> None:
-    await database.execute(
-        "select comanda_ingest_costs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        [item.tenant for item in items],
-        [item.phone_number_id for item in items],
-        [item.wamid for item in items],
         [item.category[:40] for item in items],
         [item.pricing_type[:40] for item in items],
         [item.pricing_model[:8] for item in items],
@@ -196,6 +183,10 @@ async def _ingest_costs(database: Database, items: list[StatusItem]) -> None:
         [item.price_currency for item in items],
         [item.price_reason for item in items],
     )
+    answers = [Ingested(duplicate=True)] * len(items)
+    for place, fresh in rows:
+        answers[place - 1] = Ingested(duplicate=not fresh)
+    return answers
 
 
 async def _ingest_events(database: Database, call: Call, items: list[EventItem]) -> list[Ingested]:

@@ -172,6 +172,27 @@ set search_path = public, pg_temp as $$
   order by g.number, g.wamid on conflict do nothing
 $$;
 
+-- Statuses with their prices, in one call: a price is noted with the status that is new.
+create or replace function comanda_ingest_priced_statuses(
+  p_tenant text[], p_number text[], p_wamid text[], p_status text[], p_rank int[], p_outbox bigint[], p_payload text[],
+  p_error int[], p_category text[], p_type text[], p_model text[], p_market text[], p_micros bigint[], p_currency text[],
+  p_reason text[]
+) returns table (place int, fresh boolean) language plpgsql security definer
+set search_path = public, pg_temp as $$
+declare
+  v_fresh boolean[];
+begin
+  select array_agg(s.fresh order by s.place) into v_fresh
+    from comanda_ingest_statuses(p_tenant, p_number, p_wamid, p_status, p_rank, p_outbox, p_payload, p_error) s;
+  perform comanda_ingest_costs(
+      array_agg(g.tenant), array_agg(g.number), array_agg(g.wamid), array_agg(g.category), array_agg(g.type),
+      array_agg(g.model), array_agg(g.market), array_agg(g.micros), array_agg(g.currency), array_agg(g.reason))
+    from unnest(v_fresh, p_tenant, p_number, p_wamid, p_category, p_type, p_model, p_market, p_micros, p_currency, p_reason)
+      as g(fresh, tenant, number, wamid, category, type, model, market, micros, currency, reason)
+    where g.fresh and g.category <> '' having count(*) > 0;
+  return query select s.place::int, s.fresh from unnest(v_fresh) with ordinality as s(fresh, place);
+end $$;
+
 create or replace function comanda_ingest_event(
   p_tenant text, p_number text, p_key text, p_field text, p_payload text
 ) returns boolean language plpgsql security definer
