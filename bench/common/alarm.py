@@ -43,8 +43,7 @@ class Alarm:
         """Return when the moment has come; at once when it is past."""
         if moment <= self._loop.time():
             return
-        seconds, rest = divmod(moment, 1.0)
-        setting = _Setting(_Time(0, 0), _Time(int(seconds), int(rest * 1e9) + 1))
+        setting = _Setting(_Time(0, 0), _Time(*divmod(int(moment * 1e9) + 1, 10**9)))
         _checked(_libc.timerfd_settime(self._descriptor, _ABSOLUTE, ctypes.byref(setting), None))
         self._rung = self._loop.create_future()
         await self._rung

@@ -74,7 +74,7 @@ async def measure(database: Database, folder: Path) -> None:
         finally:
             await router.stop()
     used = {who: after[who] - before[who] for who in after}
-    used["all else"] = 2 * used["all"] - sum(used.values())
+    used["all else"] = used["all"] - used["idle"] - sum(used.get(who, 0.0) for who in WHO.values())
     webhooks = stretch.per_second * (SECONDS - 2 * EDGE_SECONDS)
     print(f"\n{database.kind}: {stretch.per_second:,.0f}/s, p99 {stretch.p99_ms:.1f} ms")
     for who in (*dict.fromkeys(WHO.values()), "all else", "idle"):

@@ -79,9 +79,9 @@ def is_one_statement(group: Sequence[Request]) -> bool:
     kinds = {type(request) for request in group}
     if kinds == {Ingest}:
         items = [item for request in group if isinstance(request, Ingest) for item in request.items]
-        if isinstance(items[0], StatusItem):
-            return all(isinstance(item, StatusItem) for item in items)
-        return all(isinstance(item, InboundItem) and not item.at_once and not item.links for item in items)
+        return all(isinstance(item, StatusItem) for item in items) or all(
+            isinstance(item, InboundItem) and not item.at_once and not item.links for item in items
+        )
     return len(kinds) == 1 and not kinds & {FinishTurn}
 
 
