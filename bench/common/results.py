@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 RESULTS = ROOT / "bench" / "results"
+_COMMIT = git_commit()
+"""What is measured: the revision when the run began, whatever is committed while it lasts."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def write_results(name: str, rows: Sequence[Row], rounds: Sequence[Any], notes: 
     path = RESULTS / f"{name}.json"
     content = {
         "machine": asdict(describe_machine()),
-        "commit": git_commit(),
+        "commit": _COMMIT,
         "command": " ".join(["make bench", f"NAME={name}", *_bench_args()]),
         "notes": list(notes),
         "rows": [row.to_dict() for row in rows],
