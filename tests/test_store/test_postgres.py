@@ -94,7 +94,7 @@ class TestSchema:
 
     async def test_the_schema_of_the_version_before_is_refused_with_what_to_do(self, database: DatabaseUrls) -> None:
         await database.sql("update alembic_version set version_num = '0001'")
-        with pytest.raises(StorageError, match="schema is 0001, this version needs 0002") as refused:
+        with pytest.raises(StorageError, match="schema is 0001, this version needs 0003") as refused:
             await opened(database)
         assert "comanda db migrate" in refused.value.hint
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -51,8 +52,7 @@ Database: TypeAlias = asyncpg.Connection
 _ALIASES_KEPT = 200_000
 """Customers whose ids are remembered between messages; about 30 MB when full."""
 _json = msgspec.json.Encoder().encode
-_CLAIM = "select * from comanda_claim($1, $2, $3, $4, $5)"
-_CLAIM_ALONE = "select * from comanda_claim_alone($1, $2, $3, $4, $5)"
+_PACES = (WINDOW_MS, PAIR_MS, PAIR_BURST, AHEAD_MS, NEAR_MS, BEHIND_MS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class Call:
     learnt: Aliases
 
 
+_Ingest = Callable[[Database, Call, Any], Awaitable[list[Ingested]]]
 Run = Callable[[Database, Call, Sequence[Request]], Awaitable[list[Outcome]]]
 
 
@@ -75,58 +76,47 @@ def remember(aliases: Aliases, learnt: Aliases) -> None:
 
 
 def is_one_statement(group: Sequence[Request]) -> bool:
-    """Tell whether a group is certain to be one call: statuses, messages that ask for no more, or one kind of work."""
+    """Tell whether a group is certain to be one call: statuses, messages that link nobody, or one kind of work."""
     kinds = {type(request) for request in group}
     if kinds == {Ingest}:
         items = [item for request in group if isinstance(request, Ingest) for item in request.items]
-        return all(isinstance(item, StatusItem) for item in items) or all(
-            isinstance(item, InboundItem) and not item.at_once and not item.links for item in items
-        )
-    return len(kinds) == 1 and not kinds & {FinishTurn}
+        return all(isinstance(item, StatusItem) for item in items) or all(map(_is_plain, items))
+    return len(kinds) == 1
+
+
+def _is_plain(item: Item) -> bool:
+    """Tell whether an item is a message that changes nothing of who is who."""
+    return isinstance(item, InboundItem) and not item.links
 
 
 async def ingest_all(database: Database, call: Call, group: Sequence[Request]) -> list[Outcome]:
     """Store the items of all `Ingest` requests of a group, in order."""
     items = [item for request in group if isinstance(request, Ingest) for item in request.items]
     answers: list[Ingested] = [Ingested(duplicate=True)] * len(items)
-    for kind, ingest in _INGESTS.items():
+    # Claims lock conversations, and nothing may wait after that: where more is to come they are left to the turns.
+    claims = all(isinstance(item, StatusItem) or _is_plain(item) for item in items)
+    ingests: Sequence[tuple[type[Item], _Ingest]] = (
+        (StatusItem, _ingest_statuses),
+        (InboundItem, partial(_ingest_messages, claims=claims)),
+        (EventItem, _ingest_events),
+    )
+    for kind, ingest in ingests:
         places = [place for place, item in enumerate(items) if isinstance(item, kind)]
         if places:
             found = await ingest(database, call, [items[place] for place in places])
             for place, answer in zip(places, found, strict=True):
                 answers[place] = answer
-    rest = iter(await _claim_at_once(database, call, items, answers))
+    rest = iter(answers)
     return [[next(rest) for _ in request.items] for request in group if isinstance(request, Ingest)]
 
 
-async def _claim_at_once(
-    database: Database, call: Call, items: Sequence[Item], answers: list[Ingested]
-) -> list[Ingested]:
-    """Take what is to be answered at once. Last of all: it locks conversations, and nothing may wait after that."""
-    places = [
-        place
-        for place, (item, answer) in enumerate(zip(items, answers, strict=True))
-        if answer.customer_id and isinstance(item, InboundItem) and item.at_once
-    ]
-    if not places:
-        return answers
-    wanted = [(_scope(items[place]), answers[place].customer_id) for place in places]
-    claims = await _claim(database, call, wanted, _CLAIM_ALONE)
-    for place, claim in zip(places, claims, strict=True):
-        if isinstance(claim, Claim):
-            answers[place] = replace(answers[place], claim=claim)
-    return answers
-
-
-def _scope(item: Item) -> TenantScope:
-    return TenantScope(item.tenant, item.phone_number_id)
-
-
-async def _ingest_messages(database: Database, call: Call, items: list[InboundItem]) -> list[Ingested]:
+async def _ingest_messages(database: Database, call: Call, items: list[InboundItem], *, claims: bool) -> list[Ingested]:
     known = [_known_customer(call.aliases, item) for item in items]
     rows = await database.fetch(
-        "select * from comanda_ingest_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        "select * from comanda_ingest_and_claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         call.worker.incarnation,
+        call.worker.timing.lease_ms,
+        MAX_ATTEMPTS,
         [item.tenant for item in items],
         [item.phone_number_id for item in items],
         [item.wamid for item in items],
@@ -139,14 +129,22 @@ async def _ingest_messages(database: Database, call: Call, items: list[InboundIt
         [item.contact for item in items],
         [item.sent_at for item in items],
         [item.state for item in items],
+        [claims and item.at_once for item in items],
     )
-    customers, fresh = known, [True] * len(items)
-    for place, customer, is_fresh in rows:
-        customers[place - 1], fresh[place - 1] = customer, is_fresh
-        call.learnt.update(dict.fromkeys(_aliases(items[place - 1]), customer))
+    customers, fresh = list(known), [True] * len(items)
+    claimed: dict[int, Claim] = {}
+    for place, customer, is_fresh, *claim in rows:
+        item = items[place - 1]
+        if customer is not None:
+            customers[place - 1], fresh[place - 1] = customer, is_fresh
+            call.learnt.update(dict.fromkeys(_aliases(item), customer))
+            continue
+        found = _claimed(TenantScope(item.tenant, item.phone_number_id), customers[place - 1], claim)
+        if isinstance(found, Claim):
+            claimed[place - 1] = found
     answers = [
-        Ingested(not is_new, customer if is_new and item.state == "pending" else 0)
-        for item, customer, is_new in zip(items, customers, fresh, strict=True)
+        Ingested(not is_new, customer if is_new and item.state == "pending" else 0, claimed.get(place))
+        for place, (item, customer, is_new) in enumerate(zip(items, customers, fresh, strict=True))
     ]
     for item, answer in zip(items, answers, strict=True):
         if item.links and not answer.duplicate:
@@ -212,13 +210,6 @@ async def _link(database: Database, call: Call, item: InboundItem | EventItem) -
         call.learnt.pop((item.tenant, told.current_kind, told.current), None)
 
 
-_INGESTS: dict[type[Item], Callable[[Database, Call, Any], Awaitable[list[Ingested]]]] = {
-    InboundItem: _ingest_messages,
-    StatusItem: _ingest_statuses,
-    EventItem: _ingest_events,
-}
-
-
 async def work_all(database: Database, call: Call, group: Sequence[Request]) -> list[Outcome]:
     """Run the turns and sends of a group: what ends first, so that what begins sees it."""
     by_kind: dict[type[Request], list[int]] = defaultdict(list)
@@ -263,22 +254,17 @@ async def _begin_sends(database: Database, call: Call, requests: list[BeginSend]
         [request.send.customer_id for request in requests],
         [request.pace.per_second for request in requests],
         [request.pace.template for request in requests],
-        WINDOW_MS,
-        PAIR_MS,
-        PAIR_BURST,
-        AHEAD_MS,
-        NEAR_MS,
-        BEHIND_MS,
+        *_PACES,
     )
-    return [_begun(row) for row in rows]
+    return [_begun(*fields) for _, *fields in rows]
 
 
-def _begun(row: asyncpg.Record) -> Begun | Held | Refused:
-    match row["outcome"]:
+def _begun(outcome: str, wait_ms: int, sends_to: str, unreachable: int) -> Begun | Held | Refused:
+    match outcome:
         case "begun":
-            return Begun(row["wait_ms"], row["sends_to"], row["unreachable"])
+            return Begun(wait_ms, sends_to, unreachable)
         case "place" | "number" | "customer" as by:
-            return Held(row["wait_ms"], by)
+            return Held(wait_ms, by)
         case "closed":
             return Refused("closed")
         case _:
@@ -288,10 +274,13 @@ def _begun(row: asyncpg.Record) -> Begun | Held | Refused:
 async def _finish_turns(database: Database, call: Call, requests: list[FinishTurn]) -> list[Finished | FencedError]:
     claims = [request.claim for request in requests]
     results = [request.result for request in requests]
+    paces = [request.pace for request in requests]
     rows = await database.fetch(
-        "select * from comanda_finish("
-        "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb[], $12::jsonb[], $13::jsonb[]) order by place",
+        "select * from comanda_finish_and_go_on($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::jsonb[],"
+        " $14::jsonb[], $15::jsonb[], $16, $17, $18, $19, $20, $21, $22, $23)",
         call.worker.incarnation,
+        call.worker.timing.lease_ms,
+        MAX_ATTEMPTS,
         [claim.tenant for claim in claims],
         [claim.phone_number_id for claim in claims],
         [claim.inbox_id for claim in claims],
@@ -304,24 +293,26 @@ async def _finish_turns(database: Database, call: Call, requests: list[FinishTur
         [_jsonb(result.messages) for result in results],
         [_order(result) for result in results],
         [_jsonb([asdict(timer) for timer in result.timers]) if result.timers else None for result in results],
+        [pace.per_second if pace is not None else None for pace in paces],
+        [pace is not None and pace.template for pace in paces],
+        *_PACES,
     )
-    written = [request for request, row in zip(requests, rows, strict=True) if row["sends"] is not None]
-    following = iter(await _claim(database, call, [(each.claim.scope, each.claim.customer_id) for each in written]))
-    sends = [
-        _sends(request, row["sends"]) if row["sends"] is not None else None
-        for request, row in zip(requests, rows, strict=True)
-    ]
-    at_once = [
-        BeginSend(each[0], request.pace)
-        for request, each in zip(requests, sends, strict=True)
-        if each and request.pace is not None
-    ]
-    begun = iter(await _begin_sends(database, call, at_once) if at_once else ())
+    written: dict[int, Sequence[int] | None] = {}
+    following: dict[int, Claim | Busy] = {}
+    begun: dict[int, Begun | Held | Refused] = {}
+    for number, sends, outcome, wait_ms, sends_to, unreachable, *claim in rows:
+        place = number - 1
+        if outcome is not None:
+            begun[place] = _begun(outcome, wait_ms, sends_to, unreachable)
+        elif claim[0] is not None:
+            following[place] = _claimed(claims[place].scope, claims[place].customer_id, claim)
+        else:
+            written[place] = sends
     return [
         FencedError("Another pod has this conversation; the turn was dropped.")
-        if each is None
-        else Finished(each, next(following), next(begun) if each and request.pace is not None else None)
-        for request, each in zip(requests, sends, strict=True)
+        if (sends := written[place]) is None
+        else Finished(_sends(request, sends), following.get(place), begun.get(place))
+        for place, request in enumerate(requests)
     ]
 
 
@@ -342,29 +333,28 @@ async def _claim_turns(database: Database, call: Call, requests: list[ClaimTurn]
 
 
 async def _claim(
-    database: Database,
-    call: Call,
-    wanted: Sequence[tuple[TenantScope, int]],
-    statement: str = _CLAIM,
+    database: Database, call: Call, wanted: Sequence[tuple[TenantScope, int]]
 ) -> list[Claim | Busy | None]:
     claims: list[Claim | Busy | None] = [None] * len(wanted)
     rows = await database.fetch(
-        statement,
+        "select * from comanda_claim($1, $2, $3, $4, $5)",
         call.worker.incarnation,
         call.worker.timing.lease_ms,
         MAX_ATTEMPTS,
         [scope.tenant for scope, _ in wanted],
         [customer for _, customer in wanted],
     )
-    for place, busy, *fields in rows:
+    for place, *fields in rows:
         scope, customer = wanted[place - 1]
-        claims[place - 1] = Busy() if busy else _claimed(scope, customer, fields)
+        claims[place - 1] = _claimed(scope, customer, fields)
     return claims
 
 
-def _claimed(scope: TenantScope, customer: int, fields: Sequence[Any]) -> Claim:
-    inbox_id, wamid, type_, payload, contact, sent_at, received_at, attempts, state, *rest = fields
+def _claimed(scope: TenantScope, customer: int, fields: Sequence[Any]) -> Claim | Busy:
+    is_busy, inbox_id, wamid, type_, payload, contact, sent_at, received_at, attempts, state, *rest = fields
     flow_version, version, handover_until, phone, user_id = rest
+    if is_busy:
+        return Busy()
     return Claim(
         inbox_id=inbox_id,
         wamid=wamid,

@@ -85,6 +85,47 @@ begin
   end loop;
 end $$;
 
+-- What a router delivers, in one call: messages are stored, and of the new ones those that `p_at_once` names are claimed.
+-- Two kinds of rows come back: where `inbox_id` is null, what storing them gave; else a claim, whose `customer` and `fresh`
+-- are null.
+create or replace function comanda_ingest_and_claim(
+  p_owner text, p_lease bigint, p_max_attempts int, p_tenant text[], p_number text[], p_wamid text[], p_customer bigint[],
+  p_phone text[], p_user text[], p_name text[], p_type text[], p_payload text[], p_contact text[], p_sent_at bigint[],
+  p_state text[], p_at_once boolean[]
+) returns table (
+  place int, customer bigint, fresh boolean, busy boolean, inbox_id bigint, wamid text, type text, payload text,
+  contact text, sent_at bigint, received_at bigint, attempts int, state bytea, flow_version text, version int,
+  handover_until bigint, phone text, user_id text
+) language plpgsql set search_path = public, pg_temp as $$
+declare
+  v_customer bigint[] := p_customer;
+  v_wanted boolean[] := p_at_once;
+  v_place int[];
+  v_tenant text[];
+begin
+  for place, customer, fresh in
+    select * from comanda_ingest_messages(p_owner, p_tenant, p_number, p_wamid, p_customer, p_phone, p_user, p_name, p_type,
+      p_payload, p_contact, p_sent_at, p_state)
+  loop
+    v_customer[place] := customer;
+    v_wanted[place] := v_wanted[place] and fresh;
+    return next;
+  end loop;
+  if not true = any (v_wanted) then return; end if;
+  select array_agg(g.place order by g.place), array_agg(g.tenant order by g.place), array_agg(g.customer order by g.place)
+    into v_place, v_tenant, v_customer
+    from unnest(v_wanted, p_state, p_tenant, v_customer) with ordinality as g(wanted, state, tenant, customer, place)
+    where g.wanted and g.state = 'pending' having count(*) > 0;
+  if not found then return; end if;
+  customer := null; fresh := null;
+  for place, busy, inbox_id, wamid, type, payload, contact, sent_at, received_at, attempts, state, flow_version,
+    version, handover_until, phone, user_id
+  in select * from comanda_claim_alone(p_owner, p_lease, p_max_attempts, v_tenant, v_customer) loop
+    place := v_place[place];
+    return next;
+  end loop;
+end $$;
+
 -- Everything that a turn changes, or, when another pod has moved the conversation on, nothing (`sends` is null then).
 create or replace function comanda_finish(
   p_owner text, p_tenant text[], p_number text[], p_inbox bigint[], p_customer bigint[], p_seen int[], p_state bytea[],
@@ -137,6 +178,55 @@ begin
           from jsonb_array_elements(p_timers[i]) t;
       end if;
     end if;
+    return next;
+  end loop;
+end $$;
+
+-- The end of turns in one call: what they changed is written, their conversations' next messages are claimed, and their
+-- first sends begin where `p_per_second` gives the number's pace. Three kinds of rows come back for a place: first what
+-- was written; then, where `busy` is not null, a claim; and where `outcome` is not null, how the send began.
+create or replace function comanda_finish_and_go_on(
+  p_owner text, p_lease bigint, p_max_attempts int, p_tenant text[], p_number text[], p_inbox bigint[],
+  p_customer bigint[], p_seen int[], p_state bytea[], p_flow_version text[], p_handover bigint[], p_inbound bigint[],
+  p_messages jsonb[], p_order jsonb[], p_timers jsonb[], p_per_second int[], p_template boolean[], p_window bigint,
+  p_pair_ms bigint, p_pair_burst bigint, p_ahead_ms bigint, p_near_ms bigint, p_behind_ms bigint
+) returns table (
+  place int, sends bigint[], outcome text, wait_ms bigint, sends_to text, unreachable int, busy boolean, inbox_id bigint,
+  wamid text, type text, payload text, contact text, sent_at bigint, received_at bigint, attempts int, state bytea,
+  flow_version text, version int, handover_until bigint, phone text, user_id text
+) language plpgsql set search_path = public, pg_temp as $$
+declare
+  v_written int[] := '{}';
+  v_begun int[] := '{}';
+  v_first bigint[] := '{}';
+begin
+  for place, sends in
+    select * from comanda_finish(p_owner, p_tenant, p_number, p_inbox, p_customer, p_seen, p_state, p_flow_version,
+      p_handover, p_inbound, p_messages, p_order, p_timers)
+  loop
+    if sends is not null then v_written := v_written || place; end if;
+    if cardinality(sends) > 0 and p_per_second[place] is not null then
+      v_begun := v_begun || place; v_first := v_first || sends[1];
+    end if;
+    return next;
+  end loop;
+  sends := null;
+  for place, busy, inbox_id, wamid, type, payload, contact, sent_at, received_at, attempts, state, flow_version,
+    version, handover_until, phone, user_id
+  in select c.* from comanda_claim(p_owner, p_lease, p_max_attempts, array(select p_tenant[w] from unnest(v_written) w),
+    array(select p_customer[w] from unnest(v_written) w)) c
+  loop
+    place := v_written[place];
+    return next;
+  end loop;
+  busy := null; inbox_id := null;
+  for place, outcome, wait_ms, sends_to, unreachable in
+    select b.* from comanda_begin_sends(p_owner, array(select p_tenant[w] from unnest(v_begun) w),
+      array(select p_number[w] from unnest(v_begun) w), v_first, array(select p_customer[w] from unnest(v_begun) w),
+      array(select p_per_second[w] from unnest(v_begun) w), array(select p_template[w] from unnest(v_begun) w), p_window,
+      p_pair_ms, p_pair_burst, p_ahead_ms, p_near_ms, p_behind_ms) b
+  loop
+    place := v_begun[place];
     return next;
   end loop;
 end $$;
