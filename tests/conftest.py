@@ -16,7 +16,8 @@ settings.load_profile("comanda")
 
 @pytest.fixture(scope="session")
 def running_postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
+    # Each test has a database of its own, of hundreds of files: every checkpoint would sync all of them.
+    with postgres_server("checkpoint_timeout = 1h", "max_wal_size = 16GB") as server:
         yield server
 
 
