@@ -56,17 +56,19 @@ PATIENCE = 3
 async def until(
     condition: Callable[[], bool | Awaitable[bool]], seconds: float = 20.0, what: str = "the condition"
 ) -> None:
-    """Wait until something is true, looking often. Raises AssertionError when the limit passes first.
+    """Wait until something is true, looking often at first. Raises AssertionError when the limit passes first.
 
     The limit is what an idle machine needs at most; a busy one is given `PATIENCE` times as long.
     """
+    began = time.monotonic()
     try:
         async with asyncio.timeout(PATIENCE * seconds):
             while True:
                 value = condition()
                 if value if isinstance(value, bool) else await value:
                     return
-                await asyncio.sleep(0.01)
+                # Each look takes processor time from what is waited for.
+                await asyncio.sleep(min(max(0.01, (time.monotonic() - began) / 20), 0.1))
     except TimeoutError:
         message = f"{what} did not become true within {PATIENCE * seconds} s"
         raise AssertionError(message) from None

@@ -2,5 +2,6 @@
 
 from tests.cluster.proxy import FaultProxy
 from tests.cluster.server import ApiServer, api_server
+from tests.cluster.spare import reused_api_server
 
-__all__ = ["ApiServer", "FaultProxy", "api_server"]
+__all__ = ["ApiServer", "FaultProxy", "api_server", "reused_api_server"]

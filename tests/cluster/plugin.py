@@ -10,6 +10,7 @@ import pytest_asyncio
 from tests.cluster.binaries import API
 from tests.cluster.proxy import FaultProxy
 from tests.cluster.server import ApiServer, api_server
+from tests.cluster.spare import end_spares
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -19,6 +20,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if needed and not session.config.option.collectonly:
         with capture.global_and_fixture_disabled():
             API.build()
+
+
+def pytest_sessionfinish() -> None:
+    """End what no test uses any more."""
+    end_spares()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

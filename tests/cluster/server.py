@@ -11,7 +11,7 @@ import json
 import secrets
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class ApiServer:
         self.port, self._etcd_port, self._peer_port = free_port(), free_port(), free_port()
         self._tokens = {"admin": ("system:masters", secrets.token_hex(16))}
         self._programs = API.build()
+        self._audit_start = 0
         make_certificates(folder)
         self._write_tokens()
         (folder / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))
@@ -61,6 +62,11 @@ class ApiServer:
     def kubectl(self) -> Path:
         """The path of kubectl."""
         return self._programs / "kubectl"
+
+    @property
+    def pids(self) -> tuple[int | None, ...]:
+        """The process ids of both; None for one that does not run."""
+        return self.etcd.pid, self.api.pid
 
     async def start(self) -> None:
         """Start what does not run and wait until the API is ready."""
@@ -89,6 +95,11 @@ class ApiServer:
         """End both processes; nothing of theirs is kept, so there is nothing to wait for."""
         self.api.kill()
         self.etcd.kill()
+
+    def thaw(self) -> None:
+        """Let both go on."""
+        self.etcd.thaw()
+        self.api.thaw()
 
     @asynccontextmanager
     async def controllers(self, *names: str) -> AsyncIterator[None]:
@@ -140,9 +151,18 @@ class ApiServer:
         return path
 
     def audit(self) -> list[dict[str, Any]]:
-        """Return what was asked of the API since its first start, one entry a request."""
-        lines = (self.folder / "audit.log").read_text().splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        """Return what was asked of the API since its first start, or since that was forgotten, one entry a request."""
+        with self._audit_log.open("rb") as log:
+            log.seek(self._audit_start)
+            return [json.loads(line) for line in log if line.endswith(b"\n")]
+
+    def forget_audit(self) -> None:
+        """Leave what was asked up to now out of what `audit` returns."""
+        self._audit_start = self._audit_log.stat().st_size
+
+    @property
+    def _audit_log(self) -> Path:
+        return self.folder / "audit.log"
 
     async def create_namespace(self) -> str:
         """Make a namespace with a name of its own, and return the name."""
@@ -162,11 +182,22 @@ class ApiServer:
 
     async def erase(self, namespace: str) -> None:
         """Remove everything in a namespace, and itself, from etcd; watchers see each object go, finalizers or not."""
+        await self._remove([key for key in await self.state() if namespace in key.split("/")[-2:]])
+
+    async def state(self) -> dict[str, str]:
+        """Return each key in etcd with the revision of its last change, what the API notes of itself aside."""
         every = {"key": _encoded("/registry/"), "range_end": _encoded("/registry0"), "keys_only": True}
-        keys = [item["key"] for item in (await self._ask_etcd("kv/range", every)).get("kvs", ())]
-        gone = [key for key in keys if namespace in base64.b64decode(key).decode().split("/")[-2:]]
-        for start in range(0, len(gone), 100):  # etcd takes 128 operations at once
-            deletes = [{"request_delete_range": {"key": key}} for key in gone[start : start + 100]]
+        items = (await self._ask_etcd("kv/range", every)).get("kvs", ())
+        state = {base64.b64decode(item["key"]).decode(): str(item["mod_revision"]) for item in items}
+        return {key: revision for key, revision in state.items() if not key.startswith(_ITS_OWN)}
+
+    async def remove_but(self, kept: Collection[str]) -> None:
+        """Remove all but these keys from etcd; watchers see each object go, finalizers or not."""
+        await self._remove([key for key in await self.state() if key not in kept])
+
+    async def _remove(self, keys: Sequence[str]) -> None:
+        for start in range(0, len(keys), 100):  # etcd takes 128 operations at once
+            deletes = [{"request_delete_range": {"key": _encoded(key)}} for key in keys[start : start + 100]]
             await self._ask_etcd("kv/txn", {"success": deletes})
 
     async def _ask_etcd(self, path: str, body: dict[str, Any]) -> Any:
@@ -214,11 +245,13 @@ class ApiServer:
             # Nothing makes the ServiceAccount "default", without which this plugin refuses every pod.
             "--disable-admission-plugins=ServiceAccount",
             f"--audit-policy-file={self.folder}/audit-policy.json",
-            f"--audit-log-path={self.folder}/audit.log",
+            f"--audit-log-path={self._audit_log}",
+            "--audit-log-maxsize=10000",  # one file, in MB: the tests read it from where they began
             "--profiling=false",
         ]
 
 
+_ITS_OWN = ("/registry/leases/kube-system/", "/registry/events/default/")
 _ADMIN_FILES = {"client-certificate-data": "admin.crt", "client-key-data": "admin.key"}
 
 

@@ -40,7 +40,7 @@ from comanda_kube.resources import (
 )
 from comanda_operator.manifests.group import KINDS
 from comanda_operator.reconcile import APPS, POOLS, TENANTS
-from tests.cluster import ApiServer, api_server
+from tests.cluster import ApiServer, reused_api_server
 from tests.cluster.processes import LEASH, free_port
 from tests.harness import until
 from tests.test_router.directory_cluster import BINDINGS, CLUSTER_ROLES, install
@@ -449,8 +449,7 @@ def _digest(key: bytes, secret: Json) -> str:
 async def cluster(folder: Path, *arguments: str) -> AsyncIterator[Cluster]:
     """Give a cluster with our CRDs, the operator's namespace, and its ServiceAccount with the chart's rights."""
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(api_server(*arguments))
-        await install(server)
+        server = await stack.enter_async_context(reused_api_server(install, *arguments))
         admin = await stack.enter_async_context(Client(from_kubeconfig([server.kubeconfig()]), "tests"))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         await admin.create(NAMESPACES, {"metadata": {"name": HOME}})
