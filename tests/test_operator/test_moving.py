@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 import msgspec
 import pytest
 
@@ -293,6 +294,37 @@ async def test_a_tenant_that_is_deleted_in_the_middle_is_erased_where_it_was(tow
         return await town.site.objects_of(town.own) == {}
 
     await until(is_gone, 30, "the pods of its own are gone")
+
+
+async def test_one_that_is_deleted_while_it_is_copied_to_a_pool_leaves_nothing_in_either(town: Town) -> None:
+    own = {"deletionPolicy": "Delete", "plan": "enterprise", "enterprise": {}}
+    await town.make(**own)
+    await town.arrives(town.own)
+    await town.say("w1", "hola")
+    elsewhere = await asyncpg.connect(town.database.superuser, timeout=10)
+    try:
+        async with elsewhere.transaction():
+            # Customers and messages are copied, and then it goes no further.
+            await elsewhere.execute("lock table outbox in access exclusive mode")
+            await town.make(deletionPolicy="Delete")
+
+            async def is_half_copied() -> bool:
+                return await town.database.sql("select count(*) from inbox") == [(1,)]
+
+            await until(is_half_copied, 60, "its messages are copied")
+            await town.site.admin.delete(TENANTS, town.shop, "napoli")
+    finally:
+        await elsewhere.close()
+
+    async def is_erased() -> bool:
+        return await town.database.sql("select (select count(*) from customers) + (select count(*) from inbox)") == [(0,)]
+
+    await until(is_erased, 60, "what was copied is erased")
+
+    async def is_gone() -> bool:
+        return not await town.status() and await town.site.objects_of(town.own) == {}
+
+    await until(is_gone, 60, "the tenant and the pods of its own are gone")
 
 
 @dataclass
