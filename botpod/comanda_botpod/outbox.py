@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from bisect import insort
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeGuard
@@ -52,7 +52,14 @@ class Outbox:
         self._stopped_tokens: dict[str, str] = {}
         self._gates: dict[str, Gate] = defaultdict(lambda: Gate(ASKING))
         """By number: before it wait those that ask for a place in the number's pace."""
+        self._behind: set[str] = set()
+        self.on_room: Callable[[], None] = lambda: None
+        """Called when a tenant is behind no longer."""
         self._stop = asyncio.Event()
+
+    def is_behind(self, tenant: str) -> bool:
+        """Tell whether a tenant's number has a second's worth more to say than may ask for its pace: turns can wait."""
+        return tenant in self._behind
 
     def pace(self, tenant: Tenant, customer: int) -> Pace | None:
         """Return the pace with which this customer's next message may begin with its turn; None: it queues."""
@@ -147,11 +154,20 @@ class Outbox:
             start = await self._take_place(tenant, waiting, start)
         gate = self._gates[tenant.number]
         while (start is None or _is_full(start)) and self._goes_on(tenant):
+            self._look_at(gate, tenant)
             async with gate.place(waiting.send.outbox_id):
+                self._look_at(gate, tenant)
                 start = await self._take_place(tenant, waiting, await self._ask(tenant, waiting))
                 if _is_full(start) and self._goes_on(tenant):
                     gate.shut(min(start.wait_ms / 1000, LONGEST_WAIT_SECONDS))
         return start or Held(0, "number")
+
+    def _look_at(self, gate: Gate, tenant: Tenant) -> None:
+        if gate.waiting >= tenant.settings.outbound_per_second:
+            self._behind.add(tenant.name)
+        elif tenant.name in self._behind:
+            self._behind.discard(tenant.name)
+            self.on_room()
 
     async def _take_place(self, tenant: Tenant, waiting: _Waiting, start: Start) -> Start:
         """Wait for the place that a send has in its number's pace, if it has one, and take it."""

@@ -1,11 +1,14 @@
 """Which conversation gets the next free slot: live ones before backlog, tenants in turn, no tenant all of the slots.
 
+A tenant whose replies cannot leave gets no slot: its turns would take from others and be heard of no sooner.
+
 Pure: it is told what waits and what is done, and answers who is next.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 Lane = Literal["live", "backlog"]
@@ -22,8 +25,10 @@ class Turn(NamedTuple):
 class Schedule:
     """Due conversations. A conversation waits once however often it is added, and runs once at a time."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, is_held: Callable[[str], bool] = lambda _: False) -> None:
         self._slots = slots
+        self._is_held = is_held
+        """Tells of a tenant whether its conversations have to wait for the time being."""
         # One tenant may fill most of the slots, not all: whoever comes next finds one free at once.
         self._share = max(1, slots - max(1, slots // 4)) if slots > 1 else 1
         self._lanes: dict[Lane, OrderedDict[str, deque[int]]] = {"live": OrderedDict(), "backlog": OrderedDict()}
@@ -38,8 +43,10 @@ class Schedule:
 
     @property
     def free(self) -> int:
-        """Slots that are left when everything that waits has one."""
-        return max(0, self._slots - len(self._running) - len(self._waiting))
+        """Slots that are left when everything that waits and may run has one."""
+        tenants = ((tenant, len(queue)) for lane in self._lanes.values() for tenant, queue in lane.items())
+        due = sum(count for tenant, count in tenants if not self._is_held(tenant))
+        return max(0, self._slots - len(self._running) - due)
 
     @property
     def running(self) -> int:
@@ -70,7 +77,7 @@ class Schedule:
             return None
         for lane in self._lanes.values():
             for tenant in lane:
-                if self._running_by_tenant[tenant] < self._share:
+                if self._running_by_tenant[tenant] < self._share and not self._is_held(tenant):
                     return self._start(lane, tenant)
         return None
 

@@ -61,10 +61,10 @@ async def test_what_was_written_survives_the_killing_of_both_processes() -> None
 
 async def test_a_frozen_api_answers_when_it_is_thawed(apiserver: ApiServer) -> None:
     apiserver.api.freeze()
-    asking = asyncio.create_task(ask(apiserver, "/version"))
     try:
         await until(lambda: psutil.Process(apiserver.api.pid).status() == psutil.STATUS_STOPPED)
-        assert not asking.done()
+        asking = asyncio.create_task(ask(apiserver, "/version"))
+        assert not (await asyncio.wait({asking}, timeout=0.2))[0]
     finally:
         apiserver.api.thaw()
     assert (await asking)[0] == 200

@@ -7,7 +7,6 @@ from collections import Counter
 from functools import partial
 from typing import Any
 
-from comanda_cli.customer import Say
 from tests.e2e.world import FAROL, NAPOLI, ORDER_TOTAL, PARRILLA, Running, World, kill
 from tests.harness import change, text_message, until, webhook
 
@@ -78,65 +77,6 @@ async def test_a_graph_api_that_is_down_for_a_while_delays_replies_and_keeps_the
     assert "Resumen" in bodies[2]
 
 
-async def test_a_lost_answer_is_settled_by_the_status_and_not_sent_twice(world: World) -> None:
-    await world.up()
-    await world.faults(graph_lose_answer=1.0)
-    await world.let_write(PHONES[0], "hola")
-
-    async def accepted() -> bool:
-        return len(await world.replies(PHONES[0])) == 1
-
-    await until(accepted)
-    await world.faults()
-    # The next message's reply shows that the conversation goes on, and the first one was not repeated meanwhile.
-    await world.let_write(PHONES[0], "2 margarita")
-    await world.count_replies(2, PHONES[0])
-
-
-async def test_statuses_before_the_answer_and_duplicated_webhooks_change_nothing(world: World) -> None:
-    await world.up()
-    await world.faults(status_first=1.0, duplicate=0.5, reorder=0.3, batch=20, seed=7)
-    await asyncio.gather(*(world.order(phone) for phone in PHONES[:8]))
-    assert len(world.orders("default/napoli")) == 8
-    await world.count_replies(24)
-
-
-async def test_the_same_message_twice_at_once_is_answered_once(world: World) -> None:
-    await world.up()
-    document = webhook(change(NAPOLI, messages=[text_message("wamid.twice", PHONES[0], "hola", 2_000_000_000)]))
-    await world.let_write(PHONES[1], "hola")  # somebody else, to see when answers would have come
-    assert await asyncio.gather(*(world.post(document) for _ in range(8))) == [200] * 8
-    await world.let_write(PHONES[0], "menú")  # opens the window at Meta's side as well
-    await world.count_replies(1, PHONES[1])
-
-    async def answered() -> bool:
-        return any("Este es nuestro menú" in str(entry["payload"]) for entry in await world.replies(PHONES[0]))
-
-    await until(answered)
-    welcomes = [entry for entry in await world.replies(PHONES[0]) if "Bienvenido" in str(entry["payload"])]
-    assert len(welcomes) <= 1
-
-
-async def test_two_quick_messages_of_one_customer_are_never_swapped_or_lost(world: World) -> None:
-    await world.up()
-    phones = PHONES[:10]
-    for phone in phones:
-        await world.let_write(phone, "hola")
-    await world.count_replies(10)
-    # Both are on their way at once, on two connections; the second reaches the router before the first is answered.
-    bodies = [
-        webhook(change(NAPOLI, messages=[text_message(f"wamid.{phone}.{text}", phone, text, 2_000_000_000)]))
-        for phone in phones
-        for text in ("2 margarita", "menú")
-    ]
-    assert await asyncio.to_thread(world.post_at_once, bodies) == [200] * 20
-    await world.count_replies(30)
-    for phone in phones:
-        _, first, second = [str(entry["payload"]) for entry in await world.replies(phone)]
-        assert "delivery o lo retiras" in first
-        assert "nuestro menú" in second
-
-
 async def test_a_webhook_of_several_tenants_one_without_a_pod_is_handled_once_each(world: World) -> None:
     running = await world.up()
     for phone, number in ((PHONES[0], NAPOLI), (PHONES[1], PARRILLA)):
@@ -152,25 +92,6 @@ async def test_a_webhook_of_several_tenants_one_without_a_pod_is_handled_once_ea
     assert await world.post(document) == 200
     await world.count_replies(2, PHONES[0])
     await world.count_replies(2, PHONES[1])
-
-
-async def test_a_thousand_items_in_one_webhook_are_all_answered(world: World) -> None:
-    await world.up()
-    # The customers write first, so that Meta's window is open; then a thousand items of two tenants in one POST.
-    phones = {NAPOLI: PHONES[:150], FAROL: PHONES[150:300]}
-    await asyncio.gather(*(world.let_write(phone, "hola", number) for number in phones for phone in phones[number]))
-    await world.count_replies(300, seconds=60)
-    changes = []
-    for start in range(0, 1000, 50):
-        number = NAPOLI if start % 100 else FAROL
-        items = [
-            text_message(f"wamid.{index}", phones[number][index % 150], "hola", 2_000_000_000 + index)
-            for index in range(start, start + 50)
-        ]
-        changes.append(change(number, messages=items))
-    await world.post_until_taken(webhook(*changes))
-    for number in phones:
-        await world.count_replies(650, number=number, seconds=90)
 
 
 async def test_meta_refusing_a_token_stops_that_tenant_until_it_is_mended(world: World) -> None:
@@ -196,28 +117,6 @@ async def test_meta_refusing_a_token_stops_that_tenant_until_it_is_mended(world:
         return len(await world.replies(number=NAPOLI)) > sent
 
     await until(goes_on)
-
-
-async def test_a_message_that_was_answered_is_marked_as_read(world: World) -> None:
-    await world.up()
-    wamid = await world.let_write(PHONES[0], "hola")
-    await world.count_replies(1)
-
-    async def read() -> bool:
-        params = {"after": "0", "direction": "mark"}
-        async with world.session.get(f"{world.graph_url}/simulator/ledger", params=params) as response:
-            return [entry["wamid"] for entry in await response.json()] == [wamid]
-
-    await until(read)
-
-
-async def test_customers_steps_make_an_order_in_the_kitchen(world: World) -> None:
-    await world.up()
-    customer = world.customer(PHONES[0])
-    for step in (Say("Hola, quiero 2 margarita y 1 coca cola"), Say("retiro"), Say("sí")):
-        await customer.do(step)
-    (order,) = world.orders()
-    assert (order["total"], order["fulfilment"], order["customer_name"]) == (ORDER_TOTAL, "pickup", "Ana")
 
 
 def _started(running: Running, count: int) -> bool:

@@ -47,6 +47,21 @@ def test_one_tenant_never_has_all_the_slots() -> None:
     assert schedule.next() == Turn(1000, "quiet")
 
 
+def test_a_tenant_that_is_held_waits_without_taking_room_from_others() -> None:
+    held = {"loud"}
+    schedule = Schedule(4, held.__contains__)
+    for customer in range(10):
+        schedule.add(customer, "loud")
+    schedule.add(100, "quiet")
+    assert schedule.free == 3
+    assert schedule.next() == Turn(100, "quiet")
+    assert schedule.next() is None
+    assert schedule.free == 3
+    held.clear()
+    assert schedule.next() == Turn(0, "loud")
+    assert schedule.free == 0
+
+
 ACTIONS = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.integers(0, 20), st.sampled_from(["live", "backlog"])),

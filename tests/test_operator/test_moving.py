@@ -317,7 +317,9 @@ async def test_one_that_is_deleted_while_it_is_copied_to_a_pool_leaves_nothing_i
         await elsewhere.close()
 
     async def is_erased() -> bool:
-        return await town.database.sql("select (select count(*) from customers) + (select count(*) from inbox)") == [(0,)]
+        return await town.database.sql("select (select count(*) from customers) + (select count(*) from inbox)") == [
+            (0,)
+        ]
 
     await until(is_erased, 60, "what was copied is erased")
 
