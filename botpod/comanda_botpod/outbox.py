@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -52,14 +53,18 @@ class Outbox:
         self._stopped_tokens: dict[str, str] = {}
         self._gates: dict[str, Gate] = defaultdict(lambda: Gate(ASKING))
         """By number: before it wait those that ask for a place in the number's pace."""
-        self._behind: set[str] = set()
+        self._room: dict[str, int] = {}
+        """Of tenants whose sends wait for their number's pace: how many more may."""
         self.on_room: Callable[[], None] = lambda: None
-        """Called when a tenant is behind no longer."""
+        """Called when a tenant has room for more."""
         self._stop = asyncio.Event()
 
-    def is_behind(self, tenant: str) -> bool:
-        """Tell whether a tenant's number has a second's worth more to say than may ask for its pace: turns can wait."""
-        return tenant in self._behind
+    def room(self, tenant: str) -> int:
+        """Return how many more of a tenant's sends may wait for its number's pace: a second's worth does at most.
+
+        A turn whose reply could not leave for longer than that can wait as well.
+        """
+        return self._room.get(tenant, sys.maxsize)
 
     def pace(self, tenant: Tenant, customer: int) -> Pace | None:
         """Return the pace with which this customer's next message may begin with its turn; None: it queues."""
@@ -163,11 +168,11 @@ class Outbox:
         return start or Held(0, "number")
 
     def _look_at(self, gate: Gate, tenant: Tenant) -> None:
-        if gate.waiting >= tenant.settings.outbound_per_second:
-            self._behind.add(tenant.name)
-        elif tenant.name in self._behind:
-            self._behind.discard(tenant.name)
-            self.on_room()
+        if gate.waiting:
+            self._room[tenant.name] = max(0, tenant.settings.outbound_per_second - gate.waiting)
+        elif self._room.pop(tenant.name, None) is None:
+            return
+        self.on_room()
 
     async def _take_place(self, tenant: Tenant, waiting: _Waiting, start: Start) -> Start:
         """Wait for the place that a send has in its number's pace, if it has one, and take it."""

@@ -47,9 +47,9 @@ def test_one_tenant_never_has_all_the_slots() -> None:
     assert schedule.next() == Turn(1000, "quiet")
 
 
-def test_a_tenant_that_is_held_waits_without_taking_room_from_others() -> None:
-    held = {"loud"}
-    schedule = Schedule(4, held.__contains__)
+def test_a_tenant_without_room_waits_without_taking_room_from_others() -> None:
+    room = {"loud": 0, "quiet": 4}
+    schedule = Schedule(4, room.__getitem__)
     for customer in range(10):
         schedule.add(customer, "loud")
     schedule.add(100, "quiet")
@@ -57,8 +57,11 @@ def test_a_tenant_that_is_held_waits_without_taking_room_from_others() -> None:
     assert schedule.next() == Turn(100, "quiet")
     assert schedule.next() is None
     assert schedule.free == 3
-    held.clear()
+    room["loud"] = 1
     assert schedule.next() == Turn(0, "loud")
+    assert schedule.next() is None
+    room["loud"] = 4
+    assert schedule.next() == Turn(1, "loud")
     assert schedule.free == 0
 
 
