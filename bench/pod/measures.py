@@ -19,7 +19,7 @@ import msgspec
 from bench.common.processes import Child, cpu_seconds, free_port, rss_mib
 from bench.common.stats import percentile
 from bench.path.load import Load, Phase, Placed
-from bench.path.meta import NoAnswerError, Number, Phones, accepted, text_value
+from bench.path.meta import Number, Phones, accepted, text_value
 from bench.path.restaurants import numbers
 from bench.path.wire import Client, serve
 from bench.pod.systems import Deliverer, Pod, PodMeta, delivery_of
@@ -216,16 +216,25 @@ async def neighbours(folder: Path, database: str, name: str, seconds: float) -> 
         rate = 2 * len(quiet) / 4
         await load.open(rate, WARM_SECONDS * 3, 1)
         alone = await load.open(rate, seconds, 2)
-        command = [sys.executable, str(Path(__file__).with_name("flood.py")), str(pod.port), "200"]
-        noise = await Child.start(command, log=folder / "flood.log", cwd=folder)
+        noise = asyncio.create_task(_flood(meta, phones, everybody[0], 200.0))
         try:
             beside = await load.open(rate, seconds, 2)
-            if noise.process.returncode is not None:
-                raise NoAnswerError(f"The flood ended by itself.\n{noise.log_tail()}")
         finally:
-            await noise.stop()
+            noise.cancel()
         await meta.close()
     return Neighbours(name, alone.p99_ms, beside.p99_ms, 200.0)
+
+
+async def _flood(meta: PodMeta, phones: Phones, number: Number, per_second: float) -> None:
+    """Let new customers of one tenant write at a fixed rate, whatever comes of it."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        due += 1 / per_second
+        await asyncio.sleep(due - loop.time())
+        # A number of its own for each: nobody's reply time is counted among the neighbours'.
+        customer = phones.customer([number])
+        await meta.try_once(number, text_value(customer.phone, customer.name, f"wamid.NOISE{customer.phone}", "hola"))
 
 
 async def drain(folder: Path, database: str, name: str, rows: Rows, count_: int = 10_000) -> Drain:

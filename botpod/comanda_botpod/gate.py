@@ -21,11 +21,6 @@ class Gate:
         """Whether nobody waits outside and the gate is not shut: who comes now passes by nobody."""
         return self._opens is None and not self._waiting
 
-    @property
-    def waiting(self) -> int:
-        """How many wait outside."""
-        return len(self._waiting)
-
     @asynccontextmanager
     async def place(self, age: int) -> AsyncIterator[None]:
         """Hold a place. Ages are of one series that grows, each here once at a time; the lowest is the oldest."""

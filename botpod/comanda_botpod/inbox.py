@@ -13,7 +13,7 @@ import structlog
 from comanda_botpod import metrics
 from comanda_botpod.read import BACKLOG_MS, Reader
 from comanda_botpod.schedule import Lane
-from comanda_botpod.tenants import Tenant, Tenants
+from comanda_botpod.tenants import Tenants
 from comanda_botpod.turn import Turns
 from comanda_contract import deliveries
 from comanda_contract.activity import Activity
@@ -119,9 +119,6 @@ class Inbox:
             self._last_messages[item.phone_number_id] = int(time.time())
         return deliveries.DUPLICATE if ingested.duplicate else deliveries.STORED
 
-    def _may_begin(self, tenant: Tenant) -> bool:
-        return tenant.documents is not None and self._turns.may_begin(tenant.name)
-
     def _read(self, delivery: Delivery, *, at_once: bool) -> Item | Answer:
         tenant = self._tenants.get(delivery.phone_number_id)
         if tenant is None:
@@ -129,7 +126,7 @@ class Inbox:
         if delivery.kind == "message" and self._turns.pending[tenant.name] >= self._limits.pending_per_tenant:
             return deliveries.OVERLOADED
         try:
-            item = self._reader.read(tenant, delivery, _now(), at_once=at_once and self._may_begin(tenant))
+            item = self._reader.read(tenant, delivery, _now(), at_once=at_once and tenant.documents is not None)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return deliveries.MALFORMED
         if isinstance(item, InboundItem) and item.state == "stale":

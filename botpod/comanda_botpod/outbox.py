@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from bisect import insort
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeGuard
@@ -53,18 +52,7 @@ class Outbox:
         self._stopped_tokens: dict[str, str] = {}
         self._gates: dict[str, Gate] = defaultdict(lambda: Gate(ASKING))
         """By number: before it wait those that ask for a place in the number's pace."""
-        self._room: dict[str, int] = {}
-        """Of tenants whose sends wait for their number's pace: how many more may."""
-        self.on_room: Callable[[], None] = lambda: None
-        """Called when a tenant has room for more."""
         self._stop = asyncio.Event()
-
-    def room(self, tenant: str) -> int:
-        """Return how many more of a tenant's sends may wait for its number's pace: a second's worth does at most.
-
-        A turn whose reply could not leave for longer than that can wait as well.
-        """
-        return self._room.get(tenant, sys.maxsize)
 
     def pace(self, tenant: Tenant, customer: int) -> Pace | None:
         """Return the pace with which this customer's next message may begin with its turn; None: it queues."""
@@ -159,20 +147,11 @@ class Outbox:
             start = await self._take_place(tenant, waiting, start)
         gate = self._gates[tenant.number]
         while (start is None or _is_full(start)) and self._goes_on(tenant):
-            self._look_at(gate, tenant)
             async with gate.place(waiting.send.outbox_id):
-                self._look_at(gate, tenant)
                 start = await self._take_place(tenant, waiting, await self._ask(tenant, waiting))
                 if _is_full(start) and self._goes_on(tenant):
                     gate.shut(min(start.wait_ms / 1000, LONGEST_WAIT_SECONDS))
         return start or Held(0, "number")
-
-    def _look_at(self, gate: Gate, tenant: Tenant) -> None:
-        if gate.waiting:
-            self._room[tenant.name] = max(0, tenant.settings.outbound_per_second - gate.waiting)
-        elif self._room.pop(tenant.name, None) is None:
-            return
-        self.on_room()
 
     async def _take_place(self, tenant: Tenant, waiting: _Waiting, start: Start) -> Start:
         """Wait for the place that a send has in its number's pace, if it has one, and take it."""

@@ -1,15 +1,11 @@
 """Which conversation gets the next free slot: live ones before backlog, tenants in turn, no tenant all of the slots.
 
-A tenant whose replies cannot leave gets no slot: its turns would take from others and be heard of no sooner.
-
 Pure: it is told what waits and what is done, and answers who is next.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 Lane = Literal["live", "backlog"]
@@ -26,10 +22,8 @@ class Turn(NamedTuple):
 class Schedule:
     """Due conversations. A conversation waits once however often it is added, and runs once at a time."""
 
-    def __init__(self, slots: int, room: Callable[[str], int] = lambda _: sys.maxsize) -> None:
+    def __init__(self, slots: int) -> None:
         self._slots = slots
-        self._room = room
-        """Tells how many conversations of a tenant may have a turn at a time, for the time being."""
         # One tenant may fill most of the slots, not all: whoever comes next finds one free at once.
         self._share = max(1, slots - max(1, slots // 4)) if slots > 1 else 1
         self._lanes: dict[Lane, OrderedDict[str, deque[int]]] = {"live": OrderedDict(), "backlog": OrderedDict()}
@@ -44,10 +38,8 @@ class Schedule:
 
     @property
     def free(self) -> int:
-        """Slots that are left when everything that waits and may run has one."""
-        tenants = [(tenant, len(queue)) for lane in self._lanes.values() for tenant, queue in lane.items()]
-        due = sum(min(count, max(0, self._room(each) - self._running_by_tenant[each])) for each, count in tenants)
-        return max(0, self._slots - len(self._running) - due)
+        """Slots that are left when everything that waits has one."""
+        return max(0, self._slots - len(self._running) - len(self._waiting))
 
     @property
     def running(self) -> int:
@@ -78,7 +70,7 @@ class Schedule:
             return None
         for lane in self._lanes.values():
             for tenant in lane:
-                if self._may_run(tenant):
+                if self._running_by_tenant[tenant] < self._share:
                     return self._start(lane, tenant)
         return None
 
@@ -88,9 +80,6 @@ class Schedule:
         self._running_by_tenant[tenant] -= 1
         if not self._running_by_tenant[tenant]:
             del self._running_by_tenant[tenant]
-
-    def _may_run(self, tenant: str) -> bool:
-        return self._running_by_tenant[tenant] < min(self._share, self._room(tenant))
 
     def _start(self, lane: OrderedDict[str, deque[int]], tenant: str) -> Turn:
         queue = lane[tenant]

@@ -58,8 +58,7 @@ class Turns:
         self._handler = handler
         self._outbox = outbox
         self._receipts = receipts
-        self._schedule = Schedule(at_once, outbox.room)
-        outbox.on_room = self._fill_slots
+        self._schedule = Schedule(at_once)
         self._conversations: dict[int, _Conversation] = {}
         self._unusable: dict[str, set[int]] = defaultdict(set)
         self._later: dict[int, asyncio.TimerHandle] = {}
@@ -72,10 +71,6 @@ class Turns:
     def room(self) -> int:
         """How many more conversations could begin a turn at once."""
         return 0 if self._stopping else self._schedule.free
-
-    def may_begin(self, tenant: str) -> bool:
-        """Tell whether a turn of a tenant could begin now, as far as its replies could leave."""
-        return self._outbox.room(tenant) > 0
 
     def wake(self, scope: TenantScope, customer: int, lane: Lane = "live", claim: Claim | None = None) -> None:
         """Let a conversation run because it has, or may have, a pending message; `claim` if that is taken already."""

@@ -189,26 +189,6 @@ class TestWhatMetaSends:
         overtaking = [customer for customer in answered() if customer not in early]
         assert len(overtaking) < 50
 
-    async def test_turns_wait_while_their_replies_could_not_leave_and_others_turns_do_not(
-        self, make_pod: Callable[..., Any]
-    ) -> None:
-        pod = await make_pod(tenant(outbound_per_second=20), tenant("10000022"))
-        loud = [text_message(f"w{index}", sender=f"5691{index:07}") for index in range(400)]
-        for start in range(0, 400, 50):
-            await pod.write_items(*loud[start : start + 50])
-        await pod.write_items(text_message("q", sender="56920000000"), number="10000022")
-
-        def answered(number: str) -> int:
-            entries = pod.cloud.ledger.entries.after(0)
-            return sum(entry.direction == "out" and entry.phone_number_id == number for entry in entries)
-
-        await until(lambda: answered("10000022") == 1)
-        ((turns,),) = await pod.sql("select count(*) from inbox where state = 'done' and phone_number_id <> '10000022'")
-        # Those that ask, a second's worth behind them, and the turns that were under way when there was so much.
-        assert turns <= answered("10000011") + 128 + 20 + 64
-        pod.mount(tenant(outbound_per_second=1000), tenant("10000022"))
-        await until(lambda: answered("10000011") == 400, 30)
-
 
 class TestTurns:
     async def test_a_message_whose_handler_keeps_failing_is_parked_and_the_next_is_answered(

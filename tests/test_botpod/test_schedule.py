@@ -47,24 +47,6 @@ def test_one_tenant_never_has_all_the_slots() -> None:
     assert schedule.next() == Turn(1000, "quiet")
 
 
-def test_a_tenant_without_room_waits_without_taking_room_from_others() -> None:
-    room = {"loud": 0, "quiet": 4}
-    schedule = Schedule(4, room.__getitem__)
-    for customer in range(10):
-        schedule.add(customer, "loud")
-    schedule.add(100, "quiet")
-    assert schedule.free == 3
-    assert schedule.next() == Turn(100, "quiet")
-    assert schedule.next() is None
-    assert schedule.free == 3
-    room["loud"] = 1
-    assert schedule.next() == Turn(0, "loud")
-    assert schedule.next() is None
-    room["loud"] = 4
-    assert schedule.next() == Turn(1, "loud")
-    assert schedule.free == 0
-
-
 ACTIONS = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.integers(0, 20), st.sampled_from(["live", "backlog"])),
