@@ -81,6 +81,8 @@ RUSH_PER_SECOND, RUSH_MOST = 20.0, 5.0
 """When more new tenants come in a second, their shards may wait so long: else each would be written for a few."""
 TOUCH_EVERY_SECONDS = 2.0
 """A pod is touched at most so often."""
+STRANDED_SECONDS = 0.2
+"""How soon a group that may go is looked at again, while another one's shard is to say first what it is to erase."""
 AWAITED_SECONDS = 8.0
 """A status may wait so long for pods to say that they have loaded what it would call outstanding."""
 _SLOWLY = 1.0
@@ -317,12 +319,33 @@ class Reconciler:
         )
         if is_needed or await self._is_doubted(children, shards):
             return
+        if not self._has_stranded(shards):
+            self._queue.add(Key("group", key), Priority.DRIFT, delay=STRANDED_SECONDS)
+            return
         self.acknowledger.forget(key)
         order = list(KINDS)
         for kind, live in sorted(children, key=lambda each: order.index(each[0]), reverse=True):
             await self._writer.remove(KINDS[kind], live)
         for described in shards:
             await self._writer.remove(SECRETS, LiveObject(described, {}))
+
+    def _has_stranded(self, shards: list[Described]) -> bool:
+        """Have erased what arrived elsewhere of tenants that were deleted in the middle of a move from these shards.
+
+        True when the shards there say so, or nothing is to be said: these ones, which know of it, may go then.
+        """
+        state, is_told = self._state, True
+        for described in shards:
+            notes = read_notes(described.annotations.get(ANNOTATION_NOTES, ""))
+            for name, leaving in notes.leaving.items():
+                if name in state.world.tenants or leaving.deletion_policy != "Delete":
+                    continue
+                for each in state.strand(name, leaving):
+                    settled = state.settled.get(ShardKey(*each[1:]))
+                    if settled is None or name not in settled.notes.erasing:
+                        self.enqueue({each}, Priority.ROTATION)
+                        is_told = False
+        return is_told
 
     async def _is_doubted(self, children: list[tuple[str, LiveObject]], shards: list[Described]) -> bool:
         """Tell whether a group may still serve tenants whose deletion is doubted: its own, or any of its pool."""
