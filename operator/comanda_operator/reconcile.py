@@ -319,7 +319,7 @@ class Reconciler:
         )
         if is_needed or await self._is_doubted(children, shards):
             return
-        if not self._has_stranded(shards):
+        if not self._stranded_are_told(shards):
             self._queue.add(Key("group", key), Priority.DRIFT, delay=STRANDED_SECONDS)
             return
         self.acknowledger.forget(key)
@@ -329,7 +329,7 @@ class Reconciler:
         for described in shards:
             await self._writer.remove(SECRETS, LiveObject(described, {}))
 
-    def _has_stranded(self, shards: list[Described]) -> bool:
+    def _stranded_are_told(self, shards: list[Described]) -> bool:
         """Have erased what arrived elsewhere of tenants that were deleted in the middle of a move from these shards.
 
         True when the shards there say so, or nothing is to be said: these ones, which know of it, may go then.
