@@ -32,6 +32,7 @@ def health(operator: Operator) -> dict[str, Any]:
         "leading": operator.elector.may_write,
         "holder": operator.elector.holder,
         "synced": operator.is_synced,
+        "began": operator.watches.began,
         "waiting": len(operator.queue),
         "working": operator.queue.working,
         "outstanding": operator.reconciler.acknowledger.outstanding,

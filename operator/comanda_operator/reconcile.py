@@ -32,13 +32,12 @@ from comanda_operator.apply import Writer
 from comanda_operator.checking import Checker
 from comanda_operator.checks import CONNECTED, Finding, finding_before
 from comanda_operator.contents import Gathering, Going
-from comanda_operator.live import Described, LiveObject, is_fixed
+from comanda_operator.live import Described, is_fixed
 from comanda_operator.manifests.apps import APPS_SECRET, app_values, apps_secret
 from comanda_operator.manifests.group import KINDS, Wanted, group_objects, stamped
 from comanda_operator.manifests.names import (
     ANNOTATION_CONTENT,
     ANNOTATION_NOTES,
-    ANNOTATION_OWNER,
     ANNOTATION_TOUCHED,
 )
 from comanda_operator.manifests.shards import (
@@ -53,6 +52,7 @@ from comanda_operator.moves import Move, move_of, next_move, waiting_message
 from comanda_operator.plan import GroupPlan, judge_app, judge_pool, plan_apps, webhook_path
 from comanda_operator.queue import KeyedQueue, Priority
 from comanda_operator.records import ConditionRecord, TenantRecord, TenantStatus
+from comanda_operator.removal import Removal
 from comanda_operator.shard_secrets import ShardSecrets, ShardTooLargeError
 from comanda_operator.state import Key, Settled, ShardKey, State, said_of_documents
 from comanda_operator.status import (
@@ -81,8 +81,6 @@ RUSH_PER_SECOND, RUSH_MOST = 20.0, 5.0
 """When more new tenants come in a second, their shards may wait so long: else each would be written for a few."""
 TOUCH_EVERY_SECONDS = 2.0
 """A pod is touched at most so often."""
-STRANDED_SECONDS = 0.2
-"""How soon a group that may go is looked at again, while another one's shard is to say first what it is to erase."""
 AWAITED_SECONDS = 8.0
 """A status may wait so long for pods to say that they have loaded what it would call outstanding."""
 _SLOWLY = 1.0
@@ -117,6 +115,7 @@ class Reconciler:
         self._rush = 0.0
         """When the new tenants that came would have come at the pace that is no rush."""
         self.acknowledger = Acknowledger(state.pods_of, self._on_loaded, self._on_stale, port=pod_port)
+        self._removal = Removal(state, shards, writer, queue, self.enqueue)
 
     def enqueue(self, keys: set[Key], priority: Priority) -> None:
         """Have keys looked at, those that gather changes a moment later."""
@@ -289,7 +288,9 @@ class Reconciler:
         state = self._state
         group = state.groups.get(key)
         if group is None:
-            await self._remove_group(key)
+            if await self._removal.is_due(key):
+                self.acknowledger.forget(key)
+                await self._removal.remove(key)
             return
         pool = state.pool_of(group) if not group.tenant else None
         secret = group_key(state.master_key, group.key, group.uid)
@@ -310,58 +311,10 @@ class Reconciler:
         if pool is not None:
             self._queue.add(Key("pool", pool.metadata.key), Priority.DRIFT)
 
-    async def _remove_group(self, key: str) -> None:
-        """Remove the objects of a group that is wanted no more; its volumes stay."""
-        state = self._state
-        children, shards = list(state.children_of(key)), state.shards_of(key)
-        is_needed = any(place.group == key for place in state.placed.values()) or any(
-            departing for shard, departing in state.departures.items() if shard.group == key
-        )
-        if is_needed or await self._is_doubted(children, shards):
-            return
-        if not self._stranded_are_told(shards):
-            self._queue.add(Key("group", key), Priority.DRIFT, delay=STRANDED_SECONDS)
-            return
-        self.acknowledger.forget(key)
-        order = list(KINDS)
-        for kind, live in sorted(children, key=lambda each: order.index(each[0]), reverse=True):
-            await self._writer.remove(KINDS[kind], live)
-        for described in shards:
-            await self._writer.remove(SECRETS, LiveObject(described, {}))
-
-    def _stranded_are_told(self, shards: list[Described]) -> bool:
-        """Have erased what arrived elsewhere of tenants that were deleted in the middle of a move from these shards.
-
-        True when the shards there say so, or nothing is to be said: these ones, which know of it, may go then.
-        """
-        state, is_told = self._state, True
-        for described in shards:
-            notes = read_notes(described.annotations.get(ANNOTATION_NOTES, ""))
-            for name, leaving in notes.leaving.items():
-                if name in state.world.tenants or leaving.deletion_policy != "Delete":
-                    continue
-                for each in state.strand(name, leaving):
-                    settled = state.settled.get(ShardKey(*each[1:]))
-                    if settled is None or name not in settled.notes.erasing:
-                        self.enqueue({each}, Priority.ROTATION)
-                        is_told = False
-        return is_told
-
-    async def _is_doubted(self, children: list[tuple[str, LiveObject]], shards: list[Described]) -> bool:
-        """Tell whether a group may still serve tenants whose deletion is doubted: its own, or any of its pool."""
-        held = self._state.deletions.held
-        if not held:
-            return False
-        described = [*(live.metadata for _, live in children), *shards]
-        owners = {each.annotations.get(ANNOTATION_OWNER, "").partition("/")[2] for each in described}
-        return bool(owners & held or await self.shards.told_of(shards) & held)
-
     async def _shard(self, key: ShardKey) -> None:
         state = self._state
         group = state.group_of(key.group)
-        if group is None or (
-            key.group not in state.groups and not (state.members.get(key) or state.departures.get(key))
-        ):
+        if group is None or not (key.group in state.groups or self._is_in_use(key, group)):
             return
         tenants = [state.world.tenants[name] for name in sorted(state.members[key]) if name in state.world.tenants]
         live = state.shards.get(f"{group.namespace}/{shard_name(group.name, key.number)}")
@@ -393,6 +346,12 @@ class Reconciler:
         said = {tenant.key: said_of_documents(tenant) for tenant in tenants}
         judged_otherwise = {name for name, problem in said.items() if problem != notes.broken.get(name, "")}
         self.enqueue({Key("tenant", name) for name in judged_otherwise}, Priority.EDIT)
+
+    def _is_in_use(self, key: ShardKey, former: GroupPlan) -> bool:
+        """Tell whether a shard of a group that is planned no more is still to be written."""
+        state = self._state
+        is_to_be_cleared = not former.tenant and not state.is_cleared(key)
+        return bool(state.members.get(key) or state.departures.get(key)) or is_to_be_cleared
 
     def _going(self, key: ShardKey, live: Described | None, notes: Notes) -> Going:
         """Return the tenants that a shard serves no more."""

@@ -18,7 +18,7 @@ from comanda_contract.resources.tenant import ACCESS_TOKEN_KEY
 from comanda_operator.checks import Finding
 from comanda_operator.deletions import Deletions
 from comanda_operator.live import Described, LiveObject, PodRecord
-from comanda_operator.manifests.names import ANNOTATION_OWNER, Site
+from comanda_operator.manifests.names import ANNOTATION_OWNER, LABEL_SHARD, Site
 from comanda_operator.manifests.shards import Leaving, Notes, Source, token_digest
 from comanda_operator.moves import AT_ONCE, Facts, Move, destination_of, move_of, must_move, place_during
 from comanda_operator.plan import GroupPlan, Verdict, is_usable, judge_tenant, own_group_key, plan_own, plan_pool
@@ -263,16 +263,19 @@ class State:
         return {Key("group", group.key)}
 
     def drop_group(self, key: str) -> set[Key]:
-        """Note that a group is wanted no more; it goes once no tenant has a place in it."""
-        shards = [ShardKey(key, number) for number in range(self.groups[key].shards)]
-        if any(self.members.get(each) or self.departures.get(each) or self._is_erasing(each) for each in shards):
-            return set()
-        del self.groups[key]
+        """Note that a group is wanted no more; it is planned until no tenant has a place in it."""
+        group = self.groups.get(key)
+        if group is not None:
+            shards = [ShardKey(key, number) for number in range(group.shards)]
+            if any(self.members.get(each) or self.departures.get(each) for each in shards):
+                return set()
+            del self.groups[key]
         return {Key("group", key)}
 
-    def _is_erasing(self, shard: ShardKey) -> bool:
+    def is_cleared(self, shard: ShardKey) -> bool:
+        """Tell whether pods are told of no tenant by a shard any more, and have erased whom they were to erase."""
         settled = self.settled.get(shard)
-        return settled is not None and bool(settled.notes.erasing)
+        return settled is not None and not settled.sources and not settled.notes.erasing
 
     def pool_of(self, group: GroupPlan) -> BotPool | None:
         """Return the pool that a group was made for."""
@@ -391,6 +394,12 @@ def _refuse(verdict: Verdict, condition: Condition, reason: str, message: str) -
 def group_label(described: Described) -> str:
     """Return the name of the group that an object belongs to, by its label."""
     return described.labels.get("comanda.dev/group", "")
+
+
+def shard_key(described: Described) -> ShardKey | None:
+    """Return which shard a Secret is, by its labels; None for any other."""
+    number = described.labels.get(LABEL_SHARD, "")
+    return ShardKey(f"{described.namespace}/{group_label(described)}", int(number)) if number.isdecimal() else None
 
 
 def former_group(described: Described, uid: str) -> GroupPlan:

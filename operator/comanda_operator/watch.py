@@ -31,7 +31,7 @@ from comanda_operator.metrics import DELETIONS_HELD, WATCH_AGE, WATCH_FAILURES
 from comanda_operator.queue import Priority
 from comanda_operator.reconcile import APPS, POOLS, TENANTS, Reconciler
 from comanda_operator.records import TenantRecord, read_tenant
-from comanda_operator.state import Key, State, group_label
+from comanda_operator.state import Key, State, group_label, shard_key
 from comanda_operator.world import DocumentRecord, SecretRecord
 
 R = TypeVar("R")
@@ -80,7 +80,8 @@ class Watches:
         self._state = state
         self._reconciler = reconciler
         self._pace = pace or PACE
-        self._began = False
+        self.began = False
+        """Whether every tenant has its place: what is heard from now on has something done."""
         self._settling: asyncio.TimerHandle | None = None
         self.informers: dict[str, Informer[Any]] = {}
         ours = f"{LABEL_MANAGED_BY}={MANAGER}"
@@ -129,7 +130,7 @@ class Watches:
             if number % MANY == 0:
                 await asyncio.sleep(0)
         lost = await self._find_lost()
-        self._began = True
+        self.began = True
         if lost:
             self._state.deletions.vanished(lost)
             self._settle_deletions()
@@ -160,7 +161,7 @@ class Watches:
             *(Key("group", key) for key in {*state.groups, *orphans}),
             *(Key("shard", *key) for key, members in list(state.members.items()) if members),
             *(Key("shard", *key) for key, departing in list(state.departures.items()) if departing),
-            *(key for described in state.shards.values() if (key := _shard_key(described)) is not None),
+            *(Key("shard", *key) for described in state.shards.values() if (key := shard_key(described)) is not None),
             Key("apps", ""),
         }
 
@@ -189,10 +190,10 @@ class Watches:
         gone = change.kind == "removed" or bool(change.record.metadata.deletion_timestamp)
         if self._is_echo(change):
             self._state.world.tenants[change.key] = change.record
-            if self._began:  # if it is not what we wrote, it is not to stay
+            if self.began:  # if it is not what we wrote, it is not to stay
                 self._reconciler.enqueue({Key("tenant", change.key)}, Priority.DRIFT)
             return
-        if gone and self._began:
+        if gone and self.began:
             self._vanished({change.key})
             return
         self._state.deletions.came_back(change.key)
@@ -245,7 +246,7 @@ class Watches:
         concerned = self._state.world.put_pool(change.key, None if gone else change.record)
         if change.kind == "changed" and before is not None and before.spec == change.record.spec:
             return  # our own status
-        if self._began:
+        if self.began:
             named = _named(self._state.world.pools, change)
             self._reconciler.enqueue(self._state.put_pools() | {Key("pool", key) for key in named}, Priority.EDIT)
         self._look_at(concerned, Priority.EDIT)
@@ -256,7 +257,7 @@ class Watches:
         before = change.previous
         if change.kind == "changed" and before is not None and before.spec == change.record.spec:
             return  # our own status
-        if self._began:
+        if self.began:
             named = _named(self._state.world.apps, change)
             self._reconciler.enqueue({*(Key("app", key) for key in named), Key("apps", "")}, Priority.EDIT)
         self._look_at(concerned, Priority.RESYNC)
@@ -265,31 +266,31 @@ class Watches:
         gone = change.kind == "removed"
         concerned = self._state.world.put_secret(change.key, None if gone else change.record)
         apps = {Key("app", app.metadata.key) for app in self._state.world.apps_with(change.key)}
-        if self._began and apps:
+        if self.began and apps:
             self._reconciler.enqueue(apps, Priority.ROTATION)
         self._look_at(concerned, Priority.ROTATION)
 
     def _on_document(self, change: Change[DocumentRecord]) -> None:
         gone = change.kind == "removed"
         if change.key == f"{self._state.site.namespace}/{CONFIRM_NAME}":
-            if self._began and not gone:
+            if self.began and not gone:
                 self._confirm_deletions(change.record.texts.get(CONFIRM_KEY, ""))
             return
         self._look_at(self._state.world.put_document(change.key, None if gone else change.record), Priority.EDIT)
 
     def _on_group_pod(self, change: Change[PodRecord]) -> None:
-        if self._began:
+        if self.began:
             self._reconciler.acknowledger.look_again(change.record.group)
             self._look_at_moves()
 
     def _on_shard(self, change: Change[Described]) -> None:
-        key = _shard_key(change.record)
-        if self._began and key is not None:
-            self._reconciler.enqueue({key}, Priority.DRIFT)
+        key = shard_key(change.record)
+        if self.began and key is not None:
+            self._reconciler.enqueue({Key("shard", *key)}, Priority.DRIFT)
 
     def _on_child(self, change: Change[LiveObject]) -> None:
         described = change.record.metadata
-        if not self._began:
+        if not self.began:
             return
         if group_label(described):
             self._reconciler.enqueue({Key("group", f"{described.namespace}/{group_label(described)}")}, Priority.DRIFT)
@@ -302,7 +303,7 @@ class Watches:
         self._reconciler.enqueue({Key("tenant", key) for key in self._state.moving}, Priority.DRIFT)
 
     def _look_at(self, tenants: set[str], priority: Priority) -> None:
-        if not self._began:
+        if not self.began:
             return
         if len(tenants) > MANY:
             self._reconciler.enqueue({Key("tenant", key) for key in tenants}, Priority.RESYNC)
@@ -324,11 +325,6 @@ def read_document(content: bytes) -> DocumentRecord:
     """Read a ConfigMap with flow and menu. Raises `msgspec.DecodeError`."""
     config = _read_data(content)
     return DocumentRecord(config.metadata.resource_version, config.data)
-
-
-def _shard_key(described: Described) -> Key | None:
-    number = described.labels.get(LABEL_SHARD, "")
-    return Key("shard", f"{described.namespace}/{group_label(described)}", int(number)) if number.isdecimal() else None
 
 
 def _read_described(content: bytes) -> Described:

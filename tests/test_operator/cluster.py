@@ -259,8 +259,10 @@ class OperatorProcess:
         return bool((await self.health()).get("leading"))
 
     async def is_idle(self) -> bool:
+        """Tell whether it has nothing to do. One that has just begun to lead has, before it knows what."""
         said = await self.health()
-        return bool(said.get("synced")) and not said["waiting"] and not said["working"]
+        is_aware = said.get("synced") and (said["began"] or not said["leading"])
+        return bool(is_aware) and not said["waiting"] and not said["working"]
 
     async def is_settled(self) -> bool:
         """Tell whether it leads, has nothing to do, and all pods have what they should have."""

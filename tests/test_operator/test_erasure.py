@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from comanda_kube.resources import STATEFUL_SETS
+from comanda_kube.resources import STATEFUL_SETS, Resource
 from comanda_operator.reconcile import POOLS, TENANTS
 from tests.harness import until
 from tests.test_operator.cluster import HOME, Cluster, Nodes, cluster
@@ -91,22 +91,65 @@ async def test_one_that_is_deleted_while_nobody_watches_is_erased_and_one_that_c
         await until(one, what="who came back keeps its data")
 
 
-async def test_a_pool_waits_until_its_pods_have_erased_what_they_must(site: Cluster) -> None:
+@pytest.mark.parametrize("again", ["never", "between", "after"])
+@pytest.mark.parametrize("order", [(TENANTS, POOLS), (POOLS, TENANTS)], ids=["tenant-first", "pool-first"])
+async def test_a_pool_waits_until_its_pods_have_erased_what_they_must(
+    site: Cluster, order: tuple[Resource, Resource], again: str
+) -> None:
+    shop = await site.namespace()
+    await site.tenant(shop, "erased", deletionPolicy="Delete")
+    names = {TENANTS: (shop, "erased"), POOLS: (HOME, "default")}
+    nodes = Nodes(site)
+    async with site.operator() as operator, nodes.running():
+
+        async def restart() -> None:
+            await operator.kill()
+            await operator.again()
+            await until(operator.leads)
+            await until(operator.is_idle)
+
+        async def is_told() -> bool:
+            return await erasing(site) == {f"{shop}/erased"}
+
+        async def is_gone() -> bool:
+            return await site.objects_of(f"{HOME}/pool-default") == {}
+
+        await site.becomes(TENANTS, shop, "erased", "Acknowledged")
+        nodes.frozen = True
+        await site.admin.delete(order[0], *names[order[0]])
+        if order[0] is TENANTS:
+            await until(is_told)
+        else:
+            await site.becomes(TENANTS, shop, "erased", "PoolMissing", "Scheduled")
+        if again == "between":
+            await restart()
+        await site.admin.delete(order[1], *names[order[1]])
+        await until(is_told, what="pods are told to erase it")
+        if again == "after":
+            await restart()
+        await until(operator.is_idle)
+        assert await site.get(STATEFUL_SETS, HOME, "pool-default"), "its pods have something to do"
+        assert await is_told()
+        nodes.frozen = False
+        await until(is_gone, what="the pool is gone")
+
+
+async def test_a_tenant_of_a_pool_that_is_gone_is_erased_when_both_went_while_nobody_watched(site: Cluster) -> None:
     shop = await site.namespace()
     await site.tenant(shop, "erased", deletionPolicy="Delete")
     nodes = Nodes(site)
     async with site.operator() as operator, nodes.running():
         await site.becomes(TENANTS, shop, "erased", "Acknowledged")
         nodes.frozen = True
+        await operator.kill()
+        await site.admin.delete(POOLS, HOME, "default")
         await site.admin.delete(TENANTS, shop, "erased")
+        await operator.again()
 
         async def is_told() -> bool:
             return await erasing(site) == {f"{shop}/erased"}
 
-        await until(is_told)
-        await site.admin.delete(POOLS, HOME, "default")
-        await until(operator.is_idle)
-        assert await site.get(STATEFUL_SETS, HOME, "pool-default"), "its pods have something to do"
+        await until(is_told, what="pods are told to erase it")
         nodes.frozen = False
 
         async def is_gone() -> bool:

@@ -241,8 +241,7 @@ async def test_a_pool_that_is_deleted_serves_its_tenants_until_they_have_gone(si
         assert await site.get(STATEFUL_SETS, HOME, "pool-default")
         await operator.end()
         await operator.again()
-        await until(operator.leads)
-        await until(operator.is_idle)
+        await until(operator.is_settled)
         assert await site.get(STATEFUL_SETS, HOME, "pool-default"), "a new leader knows as much"
         await site.admin.delete(TENANTS, shop, "napoli")
 
