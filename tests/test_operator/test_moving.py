@@ -296,7 +296,10 @@ async def test_a_tenant_that_is_deleted_in_the_middle_is_erased_where_it_was(tow
     await until(is_gone, 30, "the pods of its own are gone")
 
 
-async def test_one_that_is_deleted_while_it_is_copied_to_a_pool_leaves_nothing_in_either(town: Town) -> None:
+@pytest.mark.parametrize("is_watched", [True, False])
+async def test_one_that_is_deleted_while_it_is_copied_to_a_pool_leaves_nothing_in_either(
+    town: Town, is_watched: bool
+) -> None:
     own = {"deletionPolicy": "Delete", "plan": "enterprise", "enterprise": {}}
     await town.make(**own)
     await town.arrives(town.own)
@@ -312,7 +315,11 @@ async def test_one_that_is_deleted_while_it_is_copied_to_a_pool_leaves_nothing_i
                 return await town.database.sql("select count(*) from inbox") == [(1,)]
 
             await until(is_half_copied, 60, "its messages are copied")
+            if not is_watched:
+                await town.operator.kill()
             await town.site.admin.delete(TENANTS, town.shop, "napoli")
+            if not is_watched:
+                await town.operator.again()
     finally:
         await elsewhere.close()
 
