@@ -298,7 +298,7 @@ async def test_a_tenant_that_is_deleted_in_the_middle_is_erased_where_it_was(tow
 
 @pytest.mark.parametrize("is_watched", [True, False])
 async def test_one_that_is_deleted_while_it_is_copied_to_a_pool_leaves_nothing_in_either(
-    town: Town, is_watched: bool
+    town: Town, *, is_watched: bool
 ) -> None:
     own = {"deletionPolicy": "Delete", "plan": "enterprise", "enterprise": {}}
     await town.make(**own)
