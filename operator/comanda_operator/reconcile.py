@@ -319,6 +319,8 @@ class Reconciler:
         tenants = [state.world.tenants[name] for name in sorted(state.members[key]) if name in state.world.tenants]
         live = state.shards.get(f"{group.namespace}/{shard_name(group.name, key.number)}")
         if not (tenants or live or state.departures.get(key) or state.stranded.get(key)):
+            if key.group not in state.groups:
+                self.enqueue({Key("group", key.group)}, Priority.DRIFT)  # it may have waited for this shard alone
             return
         sources = {tenant.key: state.source(tenant) for tenant in tenants}
         stamps = {tenant.key: state.stamp(tenant, group.key) for tenant in tenants}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from comanda_kube.resources import STATEFUL_SETS, Resource
+from comanda_kube.errors import NotFoundError
+from comanda_kube.resources import SECRETS, STATEFUL_SETS, Resource
 from comanda_operator.reconcile import POOLS, TENANTS
 from tests.harness import until
 from tests.test_operator.cluster import HOME, Cluster, Nodes, cluster
@@ -155,6 +157,29 @@ async def test_a_tenant_of_a_pool_that_is_gone_is_erased_when_both_went_while_no
         async def is_gone() -> bool:
             return await site.objects_of(f"{HOME}/pool-default") == {}
 
+        await until(is_gone, what="the pool is gone")
+
+
+async def test_who_deletes_the_shards_of_a_pool_that_is_gone_gives_the_erasure_up(site: Cluster) -> None:
+    shop = await site.namespace()
+    await site.tenant(shop, "erased", deletionPolicy="Delete")
+    nodes = Nodes(site)
+    async with site.operator(), nodes.running():
+        await site.becomes(TENANTS, shop, "erased", "Acknowledged")
+        nodes.frozen = True
+        await site.admin.delete(TENANTS, shop, "erased")
+        await site.admin.delete(POOLS, HOME, "default")
+
+        async def is_told() -> bool:
+            return await erasing(site) == {f"{shop}/erased"}
+
+        async def is_gone() -> bool:
+            return await site.objects_of(f"{HOME}/pool-default") == {}
+
+        await until(is_told, what="pods are told to erase it")
+        for number in range(16):
+            with suppress(NotFoundError):
+                await site.admin.delete(SECRETS, HOME, f"pool-default-shard-{number:02}")
         await until(is_gone, what="the pool is gone")
 
 
