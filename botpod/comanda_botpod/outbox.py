@@ -24,8 +24,8 @@ _log = structlog.get_logger()
 STOPPED_SECONDS = 1.0
 """How often a tenant whose sends are stopped is looked at for a new token."""
 LONGEST_WAIT_SECONDS = 300.0
-ASKING = 128
-"""Sends of one number that ask for their place at a time: more than it may send in a second by Meta's usual limit."""
+ASKING = 8
+"""Sends of one number that ask for their place at a time: what others ask meanwhile waits for these at most."""
 Start = Begun | Held | Refused
 
 
@@ -148,9 +148,10 @@ class Outbox:
         gate = self._gates[tenant.number]
         while (start is None or _is_full(start)) and self._goes_on(tenant):
             async with gate.place(waiting.send.outbox_id):
-                start = await self._take_place(tenant, waiting, await self._ask(tenant, waiting))
+                start = await self._ask(tenant, waiting)
                 if _is_full(start) and self._goes_on(tenant):
                     gate.shut(min(start.wait_ms / 1000, LONGEST_WAIT_SECONDS))
+            start = await self._take_place(tenant, waiting, start)
         return start or Held(0, "number")
 
     async def _take_place(self, tenant: Tenant, waiting: _Waiting, start: Start) -> Start:

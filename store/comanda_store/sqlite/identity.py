@@ -46,6 +46,13 @@ def _create(database: Connection, item: InboundItem, now: int) -> int:
     return customer
 
 
+_add_newest = (
+    "INSERT INTO customer_aliases (tenant, kind, value, customer_id, since) SELECT ?1, ?2, ?3, ?4,"
+    " max(?5, 1 + coalesce(max(since), 0)) FROM customer_aliases WHERE customer_id = ?4 AND kind = ?2"
+)
+"""The newest of its kind is what a customer is written to; one that came in the same millisecond is no newer."""
+
+
 def link(database: Connection, cache: Aliases, tenant: str, told: AliasLink, now: int) -> None:
     """Make one customer of two names: what belonged to the later customer belongs to the earlier one from now on."""
     current = (tenant, told.current_kind, told.current)
@@ -55,7 +62,7 @@ def link(database: Connection, cache: Aliases, tenant: str, told: AliasLink, now
         return
     (kept,) = earlier
     if later is None:
-        database.execute(_add_alias, (*current, kept, now))
+        database.execute(_add_newest, (*current, kept, now))
     else:
         (merged,) = later
         values = (kept, tenant, merged)

@@ -216,8 +216,10 @@ begin
   perform set_config('comanda.duty', 'ingest', true);
   select customer_id into v_old from customer_aliases where tenant = p_tenant and kind = p_kind and value = p_value;
   if v_old is null then return; end if;
+  -- The newest of its kind is what a customer is written to; one that came in the same millisecond is no newer.
   insert into customer_aliases (tenant, kind, value, customer_id, since)
-    values (p_tenant, p_new_kind, p_new_value, v_old, comanda_now()) on conflict do nothing;
+    select p_tenant, p_new_kind, p_new_value, v_old, greatest(comanda_now(), 1 + coalesce(max(since), 0))
+    from customer_aliases where customer_id = v_old and kind = p_new_kind on conflict do nothing;
   select customer_id into v_new from customer_aliases
     where tenant = p_tenant and kind = p_new_kind and value = p_new_value;
   if v_new = v_old then return; end if;
