@@ -243,6 +243,16 @@ async def test_a_pool_that_is_deleted_serves_its_tenants_until_they_have_gone(si
         await operator.again()
         await until(operator.is_settled)
         assert await site.get(STATEFUL_SETS, HOME, "pool-default"), "a new leader knows as much"
+
+        async def has_the_new_token() -> bool:
+            found = [await site.shard("pool-default", number) for number in range(16)]
+            return any(
+                "another-token" in shard["credentials.json"]["access_tokens"].values() for shard in found if shard
+            )
+
+        await site.secret(shop, "napoli-token", accessToken="another-token")
+        await until(has_the_new_token, what="credentials are rotated in a pool that is gone")
+        await until(operator.is_settled)
         await site.admin.delete(TENANTS, shop, "napoli")
 
         async def is_gone() -> bool:
