@@ -326,12 +326,13 @@ class Reconciler:
         stamps = {tenant.key: state.stamp(tenant, group.key) for tenant in tenants}
         notes = read_notes(live.annotations.get(ANNOTATION_NOTES, "")) if live is not None else Notes()
         going = self._going(key, live, notes)
+        is_doubted = bool(state.deletions.held)
         digest = sources_digest(group.uid, sources.values(), state.deletions.held, going.to_erase, going.leaving)
         if live is not None and await self.shards.is_current(group, live, digest):
             content = live.annotations[ANNOTATION_CONTENT]
         else:
             before = state.settled.get(key)
-            has_lost = before is None or bool(before.sources.keys() - sources.keys())
+            has_lost = before is None or before.is_doubted or bool(before.sources.keys() - sources.keys())
             gathering = Gathering.of(state, tenants, going, has_lost=has_lost)
             try:
                 shard = await self.shards.write(group, key, gathering, live, sources.values())
@@ -341,7 +342,7 @@ class Reconciler:
             self._queue.add(Key("pods", group.key), Priority.ROTATION)
             content, notes = shard.content, shard.notes
         told = {name: stamp for name, stamp in stamps.items() if name not in notes.left_out}
-        state.settled[key] = Settled(content, sources, told, notes)
+        state.settled[key] = Settled(content, sources, told, notes, is_doubted=is_doubted)
         if not group.tenant and state.pool_of(group) is None:
             self.enqueue(state.drop_group(group.key), Priority.DRIFT)  # it may have waited for pods to erase data
         self.acknowledger.want(key, content)

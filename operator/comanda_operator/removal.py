@@ -80,9 +80,10 @@ class Removal:
         if group is None or group.tenant:
             return True
         uncleared = {shard for shard in self._shards_of(key) if not state.is_cleared(shard)}
-        # Those that are settled, and told of nobody, wait for pods to erase data.
-        unsettled = {shard for shard in uncleared if (found := state.settled.get(shard)) is None or found.sources}
-        self._look_at({Key("shard", *shard) for shard in unsettled}, Priority.DRIFT)
+        # Those that tell pods to erase data wait until it is done.
+        settled = {shard: state.settled.get(shard) for shard in uncleared}
+        to_write = {shard for shard, found in settled.items() if found is None or found.sources or found.is_doubted}
+        self._look_at({Key("shard", *shard) for shard in to_write}, Priority.DRIFT)
         return not uncleared
 
     def _shards_of(self, key: str) -> list[ShardKey]:

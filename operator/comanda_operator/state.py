@@ -51,6 +51,8 @@ class Settled:
     sources: Mapping[str, Source]
     stamps: Mapping[str, Stamp]
     notes: Notes
+    is_doubted: bool
+    """Whether tenants whose deletion is doubted may be in it."""
 
 
 class Departing(NamedTuple):
@@ -275,7 +277,7 @@ class State:
     def is_cleared(self, shard: ShardKey) -> bool:
         """Tell whether pods are told of no tenant by a shard any more, and have erased whom they were to erase."""
         settled = self.settled.get(shard)
-        return settled is not None and not settled.sources and not settled.notes.erasing
+        return settled is not None and not (settled.sources or settled.is_doubted or settled.notes.erasing)
 
     def pool_of(self, group: GroupPlan) -> BotPool | None:
         """Return the pool that a group was made for."""

@@ -146,6 +146,11 @@ class Cluster:
         secret = await self.get(SECRETS, namespace, f"{group}-shard-{number:02}")
         return {name: json.loads(base64.b64decode(value)) for name, value in secret.get("data", {}).items()}
 
+    async def erasing(self, group: str = "pool-default") -> set[str]:
+        """Return the tenants whose data a pool's pods are told to erase."""
+        found = [await self.shard(group, number) for number in range(16)]
+        return {each["tenant"] for shard in found if shard for each in shard["tenants.json"]["erase"]}
+
     def asked(self, since: int = 0, token: str = "") -> list[dict[str, Any]]:
         """Return what operators asked of the API, or the one alone that has a token."""
         return [

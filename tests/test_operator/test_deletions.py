@@ -83,10 +83,11 @@ async def test_tenants_that_vanish_together_keep_their_service_until_that_is_con
         shop = await site.namespace()
         names = [f"t{number}" for number in range(MANY)]
         for name in names:
-            await site.tenant(shop, name)
+            await site.tenant(shop, name, deletionPolicy="Delete")
         await site.tenant(shop, "single")
         everybody = {f"{shop}/{name}" for name in (*names, "single")}
-        async with site.operator() as operator, Nodes(site).running():
+        nodes = Nodes(site)
+        async with site.operator() as operator, nodes.running():
             for name in names:
                 await site.becomes(TENANTS, shop, name, "Acknowledged")
             if while_away:
@@ -107,12 +108,15 @@ async def test_tenants_that_vanish_together_keep_their_service_until_that_is_con
             await site.admin.apply(CONFIG_MAPS, body)
             await until(operator.is_idle)
             assert await served(site) == everybody, "three are not as many as there are"
+            assert await site.erasing() == set()
+            nodes.frozen = True
             await site.admin.apply(CONFIG_MAPS, {**body, "data": {CONFIRM_KEY: str(MANY)}})
 
             async def is_forgotten() -> bool:
-                return await served(site) == {f"{shop}/single"}
+                is_served = await served(site) == {f"{shop}/single"}
+                return is_served and await site.erasing() == {f"{shop}/{name}" for name in names}
 
-            await until(is_forgotten, what="only the one that is left is served")
+            await until(is_forgotten, what="only the one that is left is served, and the others are erased")
 
 
 @pytest.mark.timeout(240)
@@ -123,8 +127,9 @@ async def test_a_pool_that_vanishes_with_its_tenants_stays_until_that_is_confirm
         shop = await site.namespace()
         names = [f"t{number}" for number in range(MANY)]
         for name in names:
-            await site.tenant(shop, name)
-        async with site.operator() as operator, Nodes(site).running():
+            await site.tenant(shop, name, deletionPolicy="Delete")
+        nodes = Nodes(site)
+        async with site.operator() as operator, nodes.running():
             for name in names:
                 await site.becomes(TENANTS, shop, name, "Acknowledged")
             await operator.end()
@@ -140,8 +145,15 @@ async def test_a_pool_that_vanishes_with_its_tenants_stays_until_that_is_confirm
             await until(is_held, what="the deletions are doubted")
             await until(operator.is_idle)
             assert set(await site.objects_of(f"{HOME}/pool-default")) == before, "settings, credentials and pods stay"
+            nodes.frozen = True
             body = {"metadata": {"namespace": HOME, "name": CONFIRM_NAME, "labels": SOURCE}}
             await site.admin.apply(CONFIG_MAPS, {**body, "data": {CONFIRM_KEY: str(MANY)}})
+
+            async def is_told() -> bool:
+                return await site.erasing() == {f"{shop}/{name}" for name in names}
+
+            await until(is_told, what="pods are told to erase them")
+            nodes.frozen = False
 
             async def is_gone() -> bool:
                 return await site.objects_of(f"{HOME}/pool-default") == {}

@@ -25,12 +25,6 @@ async def site(tmp_path: Path) -> AsyncIterator[Cluster]:
         yield made
 
 
-async def erasing(site: Cluster) -> set[str]:
-    """Return the tenants that the pool's pods are to erase."""
-    found = [await site.shard("pool-default", number) for number in range(16)]
-    return {each["tenant"] for shard in found if shard for each in shard["tenants.json"]["erase"]}
-
-
 async def test_pods_erase_whom_a_policy_says_and_nobody_else(site: Cluster) -> None:
     shop = await site.namespace()
     await site.tenant(shop, "kept")
@@ -44,7 +38,7 @@ async def test_pods_erase_whom_a_policy_says_and_nobody_else(site: Cluster) -> N
             await site.admin.delete(TENANTS, shop, name)
 
         async def is_told() -> bool:
-            return await erasing(site) == {f"{shop}/erased"}
+            return await site.erasing() == {f"{shop}/erased"}
 
         await until(is_told, what="pods are told to erase the one")
         await operator.kill()
@@ -55,7 +49,7 @@ async def test_pods_erase_whom_a_policy_says_and_nobody_else(site: Cluster) -> N
         nodes.frozen = False
 
         async def is_over() -> bool:
-            return await erasing(site) == set()
+            return await site.erasing() == set()
 
         await until(is_over, what="pods have erased it, and are told so no more")
         await until(operator.is_settled)
@@ -82,13 +76,13 @@ async def test_one_that_is_deleted_while_nobody_watches_is_erased_and_one_that_c
         await operator.again()
 
         async def both() -> bool:
-            return await erasing(site) == {f"{shop}/erased", f"{shop}/back"}
+            return await site.erasing() == {f"{shop}/erased", f"{shop}/back"}
 
         await until(both, what="pods are told to erase both")
         await site.tenant(shop, "back", deletionPolicy="Delete")
 
         async def one() -> bool:
-            return await erasing(site) == {f"{shop}/erased"}
+            return await site.erasing() == {f"{shop}/erased"}
 
         await until(one, what="who came back keeps its data")
 
@@ -111,7 +105,7 @@ async def test_a_pool_waits_until_its_pods_have_erased_what_they_must(
             await until(operator.is_idle)
 
         async def is_told() -> bool:
-            return await erasing(site) == {f"{shop}/erased"}
+            return await site.erasing() == {f"{shop}/erased"}
 
         async def is_gone() -> bool:
             return await site.objects_of(f"{HOME}/pool-default") == {}
@@ -149,7 +143,7 @@ async def test_a_tenant_of_a_pool_that_is_gone_is_erased_when_both_went_while_no
         await operator.again()
 
         async def is_told() -> bool:
-            return await erasing(site) == {f"{shop}/erased"}
+            return await site.erasing() == {f"{shop}/erased"}
 
         await until(is_told, what="pods are told to erase it")
         nodes.frozen = False
@@ -171,7 +165,7 @@ async def test_who_deletes_the_shards_of_a_pool_that_is_gone_gives_the_erasure_u
         await site.admin.delete(POOLS, HOME, "default")
 
         async def is_told() -> bool:
-            return await erasing(site) == {f"{shop}/erased"}
+            return await site.erasing() == {f"{shop}/erased"}
 
         async def is_gone() -> bool:
             return await site.objects_of(f"{HOME}/pool-default") == {}
